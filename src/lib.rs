@@ -1,0 +1,40 @@
+//! `calivet` vets a Project Calico node.
+//!
+//! Two questions are asked of a [`host::Host`]: *what is there?* (`node status`, `node diags`) and *what is
+//! wrong?* (`check`). A live machine is a host, a folder that holds one is a host, and a bundle is a host: it
+//! holds what the machine answered. Data flows one way:
+//!
+//! ```text
+//! machine or bundle -> Host::read(Artifact) -> parse (pure) -> judge or show -> output
+//!                                           -> collect -> redact -> bundle
+//! ```
+//!
+//! The modules from the bottom to the top; each may use those above it in this list, never the other way:
+//!
+//! | module | what it is |
+//! | --- | --- |
+//! | [`bird`], [`processes`], [`felix`] | parsers: bytes in, typed facts out; they know no host |
+//! | [`archive`] | the tar.gz format: a writer whose every prefix can be read, a reader with limits |
+//! | [`redact`] | what must not leave the node |
+//! | [`host`] | the only door to a machine or a bundle: files, processes, sockets, programs |
+//! | [`collectors`] | what can be read: tables of artifacts, one file a subject |
+//! | [`bundle`] | what a bundle holds beside the artifacts: manifest and summary |
+//! | [`collect`] | runs artifacts with bounded concurrency and redacts what they give |
+//! | [`status`] | BGP peers and Calico agents of a node, from evidence |
+//! | [`output`] | the only place that prints |
+//! | [`commands`] | one file a command: host -> work -> output |
+//! | [`cli`] | what a user may type |
+
+pub mod archive;
+pub mod bird;
+pub mod bundle;
+pub mod cli;
+pub mod collect;
+pub mod collectors;
+pub mod commands;
+pub mod felix;
+pub mod host;
+pub mod output;
+pub mod processes;
+pub mod redact;
+pub mod status;
