@@ -1,1 +1,272 @@
-//! To come.
+//! What a user may type. The doc comments here are the help text; there is no logic.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Vet a Calico node: BGP status, and a diagnostics bundle that is safe to share
+#[derive(Debug, Parser)]
+#[command(name = "calivet", version, propagate_version = true, max_term_width = 100)]
+#[command(after_help = "\
+Exit status:
+  0  done, and nothing is wrong
+  1  done, and something is wrong: a peer is not established, an agent is down, a bundle is not whole
+  2  the command line is wrong
+  3  it could not be done or known: no permission, no such bundle, nothing could be written")]
+pub struct Cli {
+    /// Options that every command knows.
+    #[command(flatten)]
+    pub options: Options,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options that every command knows.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Options of every command")]
+pub struct Options {
+    /// `table` and `wide` for people, `json` and `yaml` for scripts; stdout carries nothing else
+    #[arg(short, long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    pub output: Format,
+
+    /// Read a bundle (file or unpacked folder) in place of this host
+    #[arg(long, global = true, value_name = "BUNDLE")]
+    pub from: Option<PathBuf>,
+
+    /// The host's file system is at DIR (`/host` in a pod)
+    #[arg(long, global = true, value_name = "DIR", default_value = "/", conflicts_with = "from")]
+    pub root: PathBuf,
+
+    /// Connection settings for the datastore, as calicoctl reads them
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_name = "FILE",
+        default_value = "/etc/calico/calicoctl.cfg"
+    )]
+    pub config: PathBuf,
+
+    /// Bound on any one question put to the host, such as `5s` [default: 10s; in `node diags` 60s]
+    #[arg(long, global = true, value_name = "DURATION", value_parser = duration)]
+    pub timeout: Option<Duration>,
+
+    /// Say nothing but the result
+    #[arg(short, long, global = true, conflicts_with_all = ["verbose", "log_level"])]
+    pub quiet: bool,
+
+    /// Tell on stderr what is done (-vv: in detail)
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+
+    /// Tell on stderr messages of this level and above
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_enum,
+        value_name = "LEVEL",
+        conflicts_with = "verbose"
+    )]
+    pub log_level: Option<LogLevel>,
+
+    /// When to use colour; `NO_COLOR` is honoured
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    pub color: Color,
+}
+
+/// How the result is written to stdout.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Table,
+    /// For people who want it all.
+    Wide,
+    /// One JSON document.
+    Json,
+    /// One YAML document.
+    Yaml,
+}
+
+/// When output is coloured.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless `NO_COLOR` is set or `TERM` is `dumb`.
+    #[default]
+    Auto,
+    /// Also into a pipe.
+    Always,
+    /// Not even on a terminal.
+    Never,
+}
+
+/// From which level on messages are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogLevel {
+    /// Only what fails.
+    Error,
+    /// And what is odd.
+    Warn,
+    /// And what is done.
+    Info,
+    /// And how.
+    Debug,
+    /// And every step.
+    Trace,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// This node: its status, a diagnostics bundle
+    #[command(subcommand)]
+    Node(Node),
+}
+
+/// Commands about this node.
+#[derive(Debug, Subcommand)]
+pub enum Node {
+    /// BGP peers and Calico agents of this node
+    Status(NodeStatus),
+    /// Collect a diagnostics bundle (tar.gz)
+    Diags(NodeDiags),
+}
+
+/// `node status`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  sudo calivet node status                 what calicoctl shows, and what it leaves out
+  sudo calivet node status -o wide         with AS numbers, routes, timers and the last error
+  sudo calivet node status -o json | jq '.bgp.ipv4.peers[] | select(.bgpState != \"Established\")'
+  sudo calivet node status --watch         redraw every 2 seconds
+  calivet node status --from diags-20261123_023326.tar.gz")]
+pub struct NodeStatus {
+    /// Write a `CalicoNodeStatus` resource (projectcalico.org/v3) with classes Agent, BGP and Routes
+    #[arg(long)]
+    pub resource: bool,
+
+    /// Redraw every SECONDS until Ctrl-C; peers that changed state are marked
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        num_args = 0..=1,
+        default_missing_value = "2",
+        value_parser = clap::value_parser!(u64).range(1..=86400),
+        conflicts_with_all = ["from", "resource"]
+    )]
+    pub watch: Option<u64>,
+
+    /// With `--watch`, stop after this many drawings
+    #[arg(long, value_name = "TIMES", requires = "watch", hide = true)]
+    pub times: Option<u64>,
+}
+
+/// `node diags`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  sudo -E calivet node diags                     everything, into the current folder
+  sudo -E calivet node diags --since 2h          only logs that were written to in the last two hours
+  sudo -E calivet node diags --only bird,felix   only these collectors
+  sudo -E calivet node diags --dry-run           the list of what would be read and run
+  sudo -E calivet node diags --output-file - | ssh support 'cat > node-1.tar.gz'
+
+Passwords, keys and tokens are cut out before anything is written; the bundle's manifest.json
+counts them. The file can be read by its owner alone (mode 0600).")]
+pub struct NodeDiags {
+    /// Where to write the bundle; `-` is stdout [default: diags-YYYYMMDD_HHMMSS.tar.gz, time in UTC]
+    #[arg(long, value_name = "PATH")]
+    pub output_file: Option<PathBuf>,
+
+    /// Replace an existing file
+    #[arg(long)]
+    pub force: bool,
+
+    /// The folder of Calico's log files
+    #[arg(long, value_name = "DIR", default_value = "/var/log/calico")]
+    pub log_dir: PathBuf,
+
+    /// Leave out log files that were last written to longer ago, such as `2h`
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub since: Option<Duration>,
+
+    /// Of a larger file only head and tail are kept
+    #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = size)]
+    pub max_file_size: ByteSize,
+
+    /// Run only these collectors
+    #[arg(long, value_name = "COLLECTOR", value_delimiter = ',', conflicts_with = "skip")]
+    pub only: Vec<String>,
+
+    /// Leave out these collectors
+    #[arg(long, value_name = "COLLECTOR", value_delimiter = ',')]
+    pub skip: Vec<String>,
+
+    /// List what would be read and run, and write nothing
+    #[arg(long)]
+    pub dry_run: bool,
+
+    /// Threads that compress [default: half of the cores, at least one]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub jobs: Option<u16>,
+}
+
+/// A span of time such as `10s`, `2h 30m`, `1d`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let span: jiff::SignedDuration = match text.parse() {
+        Ok(span) => span,
+        // jiff's durations end at hours, for a day is not always 24 of them; here it is.
+        Err(error) => match text.strip_suffix('d').and_then(|days| days.parse::<u32>().ok()) {
+            Some(days) => jiff::SignedDuration::from_hours(24 * i64::from(days)),
+            None => return Err(error.to_string()),
+        },
+    };
+    match Duration::try_from(span) {
+        Ok(duration) if !duration.is_zero() => Ok(duration),
+        _ => Err("must be longer than nothing".to_owned()),
+    }
+}
+
+/// A size such as `64MiB`, `500kB`, `1G`.
+fn size(text: &str) -> Result<ByteSize, String> {
+    match text.parse::<ByteSize>() {
+        Ok(size) if size.as_u64() >= 4096 => Ok(size),
+        Ok(_) => Err("must be at least 4 KiB".to_owned()),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_are_read_as_people_write_them() {
+        assert_eq!(duration("10s"), Ok(Duration::from_secs(10)));
+        assert_eq!(duration("2h30m"), Ok(Duration::from_secs(9000)));
+        assert_eq!(duration("2d"), Ok(Duration::from_secs(172_800)));
+        for wrong in ["", "10", "-5s", "0s", "soon"] {
+            assert!(duration(wrong).is_err(), "{wrong:?} was taken");
+        }
+    }
+
+    #[test]
+    fn sizes_are_read_as_people_write_them() {
+        assert_eq!(size("64MiB").map(|size| size.as_u64()), Ok(64 << 20));
+        assert_eq!(size("1G").map(|size| size.as_u64()), Ok(1_000_000_000));
+        for wrong in ["", "x", "-1", "12"] {
+            assert!(size(wrong).is_err(), "{wrong:?} was taken");
+        }
+    }
+}

@@ -1,1 +1,148 @@
-//! To come.
+//! What can be read of a node: tables of artifacts, one file a subject.
+//!
+//! A [`Collector`] is a subject. Its rows are known before the host is: files, folders, programs, questions.
+//! What depends on the node (a row per daemon, per interface, per option) is a function that yields rows from a
+//! [`Node`]. A new artifact is one row in its subject's table, and nothing else.
+
+mod bird;
+mod calico;
+mod cni;
+mod felix;
+mod kernel;
+mod logs;
+mod netfilter;
+mod network;
+mod networkmanager;
+mod system;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::host::{Artifact, Evidence, Source, Tree};
+use crate::processes::{self, Agent, Agents, Process};
+use crate::status;
+
+/// A subject: what is read of it, and the name by which `--only` and `--skip` know it.
+#[derive(Debug)]
+pub struct Collector {
+    /// Kebab-case and unique.
+    pub name: &'static str,
+    /// What it is, in a few words.
+    pub about: &'static str,
+    /// Rows that every host has.
+    pub artifacts: &'static [Artifact],
+    /// Folders, whose files become rows.
+    pub trees: &'static [Tree],
+    /// Rows that depend on the node.
+    pub more: fn(&Node) -> Rows,
+}
+
+/// Rows that are known only once the node is.
+#[derive(Debug, Default)]
+pub struct Rows {
+    /// Single artifacts.
+    pub artifacts: Vec<Artifact>,
+    /// Folders.
+    pub trees: Vec<Tree>,
+}
+
+/// The collectors, in the order of worth: whatever ends a run early, the best is already there.
+pub const COLLECTORS: &[Collector] = &[
+    bird::COLLECTOR,
+    felix::COLLECTOR,
+    system::COLLECTOR,
+    network::COLLECTOR,
+    netfilter::COLLECTOR,
+    calico::COLLECTOR,
+    cni::COLLECTOR,
+    networkmanager::COLLECTOR,
+    kernel::COLLECTOR,
+    logs::COLLECTOR,
+];
+
+/// What rows depend on: a few facts of the node, and what the user asked for.
+#[derive(Debug, Clone, Default)]
+pub struct Node {
+    /// Calico's processes, where the process table could be read.
+    pub agents: Agents,
+    /// Interface names, from `/proc/net/dev`.
+    pub interfaces: Vec<String>,
+    /// Legacy iptables has tables in use (`/proc/net/ip_tables_names` is not empty), so that reading them loads
+    /// no module.
+    pub legacy_iptables: bool,
+    /// The same for IPv6.
+    pub legacy_ip6tables: bool,
+    /// Names in `/proc/modules` and `/lib/modules/*/modules.builtin`; `None` where the kernel has no modules at
+    /// all, so that nothing can be loaded by asking.
+    pub modules: Option<Vec<String>>,
+    /// Where Calico's log files are.
+    pub log_dir: PathBuf,
+    /// How far back logs are wanted.
+    pub since: Option<Duration>,
+    /// The most that is kept of a log file, in bytes.
+    pub max_file_bytes: u64,
+    /// calicoctl's configuration file.
+    pub config: PathBuf,
+}
+
+/// What must be read before the rows are known.
+pub const FIRST: &[Artifact] = &[
+    system::PROCESSES,
+    network::INTERFACES,
+    netfilter::LEGACY_NAMES,
+    netfilter::LEGACY_NAMES6,
+    kernel::MODULES,
+];
+
+impl Node {
+    /// The facts in `evidence` of the artifacts in [`FIRST`]. What could not be read is absent: it yields fewer
+    /// rows, never wrong ones.
+    #[must_use]
+    pub fn from_evidence(evidence: &Evidence) -> Self {
+        let text =
+            |artifact: &Artifact| evidence.get(&artifact.path()).map(crate::host::Reading::text);
+        let in_use = |artifact| text(artifact).is_some_and(|names| !names.trim().is_empty());
+        let processes = evidence
+            .get(&system::PROCESSES.path())
+            .and_then(|reading| processes::parse(&reading.bytes).ok())
+            .unwrap_or_default();
+        let has_modules = evidence
+            .get(&kernel::MODULES.path())
+            .is_none_or(|reading| reading.outcome != crate::host::Outcome::Missing);
+        Self {
+            agents: processes::find(&processes),
+            interfaces: text(&network::INTERFACES)
+                .map(|table| network::interface_names(&table))
+                .unwrap_or_default(),
+            legacy_iptables: in_use(&netfilter::LEGACY_NAMES),
+            legacy_ip6tables: in_use(&netfilter::LEGACY_NAMES6),
+            modules: has_modules.then(|| {
+                text(&kernel::MODULES).map(|table| kernel::module_names(&table)).unwrap_or_default()
+            }),
+            ..Self::default()
+        }
+    }
+
+    /// Whether a kernel feature can be asked for without loading the module that holds it.
+    fn is_loaded(&self, module: &str) -> bool {
+        self.modules.as_ref().is_none_or(|names| names.iter().any(|name| name == module))
+    }
+}
+
+/// The artifacts on which `node status` rests.
+#[must_use]
+pub fn status(node: &Node) -> Vec<Artifact> {
+    let mut rows = vec![system::PROCESSES, calico::NODENAME, kernel::HOSTNAME];
+    rows.extend(bird::status());
+    rows.extend(felix::health(node));
+    rows
+}
+
+/// The artifacts on which the class Routes of a `CalicoNodeStatus` rests.
+#[must_use]
+pub fn routes() -> Vec<Artifact> {
+    bird::routes()
+}
+
+#[cfg(test)]
+mod tests;

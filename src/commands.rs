@@ -1,1 +1,84 @@
-//! To come.
+//! One file a command: host -> work -> output.
+
+mod node_diags;
+mod node_status;
+
+use std::time::Duration;
+
+use anyhow::Context;
+
+use crate::cli::{Cli, Command, Node, Options};
+use crate::host::Host;
+use crate::output::Output;
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Nothing is wrong and nothing stayed unknown.
+    Well,
+    /// Something is wrong, or a bundle is not whole.
+    Wrong,
+    /// The command line is wrong.
+    Usage,
+    /// It could not be done or known.
+    Unknown,
+    /// A signal ended the run early; its number.
+    Interrupted(u8),
+}
+
+impl Exit {
+    /// The exit status of the process.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Well => 0,
+            Self::Wrong => 1,
+            Self::Usage => 2,
+            Self::Unknown => 3,
+            // As a shell tells of a process that a signal has ended.
+            Self::Interrupted(signal) => 128 + signal,
+        }
+    }
+}
+
+/// Options that parse one by one but make no sense together.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Misuse(&'static str);
+
+/// How a run ended that could not be done.
+#[must_use]
+pub fn exit_of(error: &anyhow::Error) -> Exit {
+    if error.is::<Misuse>() { Exit::Usage } else { Exit::Unknown }
+}
+
+/// Runs what was typed.
+///
+/// # Errors
+/// It could not be done at all.
+pub fn run(cli: &Cli) -> anyhow::Result<Exit> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("failed to start the runtime")?;
+    let output = Output::new(&cli.options);
+    let result = runtime.block_on(async {
+        match &cli.command {
+            Command::Node(Node::Status(args)) => {
+                node_status::run(&cli.options, args, output).await
+            }
+            Command::Node(Node::Diags(args)) => node_diags::run(&cli.options, args, output).await,
+        }
+    });
+    // A thread that hangs in the kernel (a dead file server) must not hold up the end.
+    runtime.shutdown_background();
+    result
+}
+
+/// The bundle that `--from` names, or this machine.
+fn host(options: &Options, timeout: Duration) -> anyhow::Result<Host> {
+    match &options.from {
+        Some(bundle) => Ok(Host::bundle(bundle)?),
+        None => Ok(Host::live(&options.root, options.timeout.unwrap_or(timeout))),
+    }
+}

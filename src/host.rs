@@ -51,8 +51,16 @@ pub enum Source {
         path: PathBuf,
     },
     /// A program and its arguments, split at blanks; never a shell, never another environment. The program is a
-    /// bare name that is looked for in folders that only root can change.
+    /// bare name that is looked for in folders that only root can change. Alternatives stand between ` | `: the
+    /// first whose program the host has is run.
     Command(Cow<'static, str>),
+    /// A file inside a container, as the process `pid` in it sees it. Links are followed inside that root.
+    Contained {
+        /// A process in the container's mount namespace.
+        pid: i32,
+        /// The file, absolute.
+        path: Cow<'static, str>,
+    },
     /// A question to BIRD's control socket, asked under `restrict`.
     Bird {
         /// Which daemon (BIRD 2 and 3 answer both families from the IPv4 socket).
@@ -157,7 +165,10 @@ impl Artifact {
     pub fn describe(&self) -> String {
         match &self.source {
             Source::File(path) => path.to_string(),
-            Source::Leaf { folder, path } => Path::new(folder.as_ref()).join(path).display().to_string(),
+            Source::Leaf { folder, path } => {
+                Path::new(folder.as_ref()).join(path).display().to_string()
+            }
+            Source::Contained { pid, path } => format!("/proc/{pid}/root{path}"),
             Source::Command(argv) => argv.to_string(),
             Source::Bird { family, question } => format!("{}: {question}", family.daemon()),
             Source::Http { port, path } => format!("http://127.0.0.1:{port}{path}"),
@@ -184,6 +195,8 @@ impl Family {
 /// A folder whose files are found at run time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tree {
+    /// Where a bundle keeps it, relative to `diagnostics/`; empty: the folder's own path beneath `host/`.
+    pub name: Cow<'static, str>,
     /// The folder, absolute, without a trailing slash.
     pub folder: Cow<'static, str>,
     /// Patterns of file paths relative to the folder; `*` and `?` match within one component, `**` any number
@@ -193,6 +206,56 @@ pub struct Tree {
     pub sensitivity: Sensitivity,
     /// The most bytes kept of each file.
     pub max_bytes: u64,
+}
+
+impl Tree {
+    /// The files of a host's folder that match, kept under their own paths beneath `host/`.
+    #[must_use]
+    pub const fn new(folder: &'static str, include: &'static [&'static str]) -> Self {
+        Self {
+            name: Cow::Borrowed(""),
+            folder: Cow::Borrowed(folder),
+            include: Cow::Borrowed(include),
+            sensitivity: Sensitivity::Private,
+            max_bytes: DEFAULT_MAX_BYTES,
+        }
+    }
+
+    /// The same, holding nothing that a user could put a secret in.
+    #[must_use]
+    pub const fn public(mut self) -> Self {
+        self.sensitivity = Sensitivity::Public;
+        self
+    }
+
+    /// The same, known to hold credentials.
+    #[must_use]
+    pub const fn credential(mut self) -> Self {
+        self.sensitivity = Sensitivity::Credential;
+        self
+    }
+
+    /// Where a bundle keeps the files, relative to `diagnostics/`.
+    #[must_use]
+    pub fn path(&self) -> Cow<'_, str> {
+        if self.name.is_empty() {
+            Cow::Owned(format!("host{}", self.folder))
+        } else {
+            Cow::Borrowed(&self.name)
+        }
+    }
+
+    /// The artifact that reads one of its files; the path is relative to the folder.
+    #[must_use]
+    pub fn leaf(&self, path: &Path) -> Artifact {
+        let name = format!("{}/{}", self.path(), path.display());
+        let source = Source::Leaf { folder: self.folder.clone(), path: path.to_owned() };
+        Artifact {
+            max_bytes: self.max_bytes,
+            sensitivity: self.sensitivity,
+            ..Artifact::new(Cow::Owned(name), source)
+        }
+    }
 }
 
 /// What stands at a path of a [`Tree`].

@@ -1,1 +1,22 @@
-fn main(){}
+//! Parse, run, map the result to an exit status; nothing else.
+
+use std::process::ExitCode;
+
+use calivet::{cli, commands, host, output};
+use clap::Parser;
+
+fn main() -> ExitCode {
+    // A child that is to enter another root or mount namespace does so before any thread exists.
+    if let Some(code) = host::confine::run_if_asked(std::env::args_os().skip(1)) {
+        return code;
+    }
+    let cli = cli::Cli::parse();
+    output::log(&cli.options);
+    match commands::run(&cli) {
+        Ok(exit) => ExitCode::from(exit.code()),
+        Err(error) => {
+            output::error(&error);
+            ExitCode::from(commands::exit_of(&error).code())
+        }
+    }
+}

@@ -1,1 +1,180 @@
-//! To come.
+//! The only place that prints.
+//!
+//! stdout carries the result and nothing else; progress, notes and errors go to stderr. What was read from the
+//! node never reaches a terminal raw: see [`printable`].
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "this is the place that prints"
+)]
+
+pub mod status;
+pub mod summary;
+pub mod table;
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal, Write};
+
+use anyhow::Context;
+use serde::Serialize;
+
+use crate::cli::{Color, Format, LogLevel, Options};
+
+/// How results, notes and errors are shown.
+#[derive(Debug, Clone, Copy)]
+pub struct Output {
+    /// How the result is written.
+    pub format: Format,
+    /// Whether results may be coloured.
+    pub color: bool,
+    /// Whether nothing but the result is wanted.
+    pub quiet: bool,
+}
+
+impl Output {
+    /// As the user wishes, and as the terminal allows.
+    #[must_use]
+    pub fn new(options: &Options) -> Self {
+        Self {
+            format: options.output,
+            color: match options.color {
+                Color::Always => true,
+                Color::Never => false,
+                Color::Auto => io::stdout().is_terminal() && terminal_takes_colour(),
+            },
+            quiet: options.quiet,
+        }
+    }
+
+    /// Writes a result to stdout, as it is.
+    ///
+    /// # Errors
+    /// stdout cannot be written. A reader that has gone away (`| head`) is no error.
+    pub fn print(self, text: &str) -> anyhow::Result<()> {
+        let mut stdout = io::stdout().lock();
+        match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                Err(error).context("failed to write to stdout")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A line on stderr for whoever watches; not with `--quiet`.
+    pub fn note(self, text: &str) {
+        if !self.quiet {
+            // Nobody to tell is no reason to stop.
+            let _ = writeln!(io::stderr().lock(), "{text}");
+        }
+    }
+
+    /// A spinner on stderr with a message that is changed as work goes on; hidden where nobody watches.
+    #[must_use]
+    pub fn progress(self) -> indicatif::ProgressBar {
+        if self.quiet || !io::stderr().is_terminal() {
+            return indicatif::ProgressBar::hidden();
+        }
+        indicatif::ProgressBar::new_spinner()
+    }
+}
+
+/// stdout as a stream, for a bundle that is piped on.
+#[must_use]
+pub fn stdout() -> impl Write + Send + 'static {
+    io::stdout()
+}
+
+/// An error and its causes, on stderr.
+pub fn error(error: &anyhow::Error) {
+    let _ = writeln!(io::stderr().lock(), "error: {}", printable(&format!("{error:#}")));
+}
+
+/// Log lines of this level and above go to stderr.
+pub fn log(options: &Options) {
+    let level = match (options.log_level, options.verbose) {
+        (Some(LogLevel::Error), _) => tracing::Level::ERROR,
+        (Some(LogLevel::Warn), _) => tracing::Level::WARN,
+        (Some(LogLevel::Info), _) | (None, 1) => tracing::Level::INFO,
+        (Some(LogLevel::Debug), _) | (None, 2) => tracing::Level::DEBUG,
+        (Some(LogLevel::Trace), _) | (None, 3..) => tracing::Level::TRACE,
+        (None, 0) => return,
+    };
+    let colour = match options.color {
+        Color::Always => true,
+        Color::Never => false,
+        Color::Auto => io::stderr().is_terminal() && terminal_takes_colour(),
+    };
+    tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_ansi(colour)
+        .with_target(false)
+        .with_writer(io::stderr)
+        .init();
+}
+
+/// A document for scripts: JSON, or YAML with the same fields in the same order.
+///
+/// # Errors
+/// The value cannot be written in that format.
+pub fn document(value: &impl Serialize, format: Format) -> anyhow::Result<String> {
+    if format == Format::Yaml {
+        // Block scalars that begin with a tab cannot be read by libyaml.
+        let options = serde_yaml::ser_options! { prefer_block_scalars: false };
+        return serde_yaml::to_string_with_options(value, options).context("failed to write YAML");
+    }
+    let mut text = serde_json::to_string_pretty(value).context("failed to write JSON")?;
+    text.push('\n');
+    Ok(text)
+}
+
+/// The text with everything replaced that would make a terminal do more than show it: control characters and
+/// marks that turn the direction of writing appear as `\x1b` or `\u{202e}`.
+#[must_use]
+pub fn printable(text: &str) -> Cow<'_, str> {
+    let is_harmless = |character: char| {
+        !character.is_control() && !matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    if text.chars().all(is_harmless) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 8);
+    for character in text.chars() {
+        if is_harmless(character) {
+            shown.push(character);
+        } else if character.is_ascii() {
+            let _ = write!(shown, "\\x{:02x}", u32::from(character));
+        } else {
+            let _ = write!(shown, "\\u{{{:x}}}", u32::from(character));
+        }
+    }
+    Cow::Owned(shown)
+}
+
+/// Whether the environment allows colour at all: see no-color.org, and terminals that are none.
+fn terminal_takes_colour() -> bool {
+    let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    !is_set("NO_COLOR") && std::env::var_os("TERM").is_some_and(|term| term != "dumb")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_a_terminal_obeys_passes() {
+        assert_eq!(printable("Mesh_10_0_0_2 – plain"), "Mesh_10_0_0_2 – plain");
+        assert_eq!(printable("a\x1b]52;c;x\x07b\r\n"), "a\\x1b]52;c;x\\x07b\\x0d\\x0a");
+        assert_eq!(printable("a\u{202e}b\u{9b}c"), "a\\u{202e}b\\u{9b}c");
+    }
+
+    #[test]
+    fn yaml_quotes_what_an_older_reader_would_take_for_something_else() {
+        let value = serde_json::json!({"a": "no", "b": "1_000", "c": "\tx\ny"});
+        let text = document(&value, Format::Yaml).unwrap();
+        assert!(text.contains("a: \"no\"") || text.contains("a: 'no'"), "{text}");
+        let back: serde_json::Value = serde_yaml::from_str(&text).unwrap();
+        assert_eq!(back, value);
+    }
+}

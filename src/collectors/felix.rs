@@ -1,0 +1,38 @@
+//! Felix: its health as the probes see it, and its metrics.
+
+use std::borrow::Cow;
+
+use super::{Agent, Artifact, Collector, Node, Rows, Source};
+
+pub(super) const COLLECTOR: Collector = Collector {
+    name: "felix",
+    about: "Felix: liveness, readiness and metrics as served on this node",
+    artifacts: &[],
+    trees: &[],
+    more: |node| Rows { artifacts: [health(node), metrics(node)].concat(), trees: Vec::new() },
+};
+
+/// Felix's `healthPort` where neither its environment nor its configuration says otherwise
+/// (`felix/config/config_params.go`).
+const HEALTH_PORT: u16 = 9099;
+/// Felix's `prometheusMetricsPort`.
+const METRICS_PORT: u16 = 9091;
+
+/// What the kubelet's probes ask.
+pub(super) fn health(node: &Node) -> Vec<Artifact> {
+    let port = port(node, "FELIX_HEALTHPORT").unwrap_or(HEALTH_PORT);
+    vec![get("felix/liveness", port, "/liveness"), get("felix/readiness", port, "/readiness")]
+}
+
+fn metrics(node: &Node) -> Vec<Artifact> {
+    let port = port(node, "FELIX_PROMETHEUSMETRICSPORT").unwrap_or(METRICS_PORT);
+    vec![get("felix/metrics", port, "/metrics")]
+}
+
+fn port(node: &Node, variable: &str) -> Option<u16> {
+    node.agents.get(Agent::Felix)?.environment.get(variable)?.parse().ok()
+}
+
+fn get(name: &'static str, port: u16, path: &'static str) -> Artifact {
+    Artifact::new(Cow::Borrowed(name), Source::Http { port, path: Cow::Borrowed(path) })
+}

@@ -1,0 +1,90 @@
+//! The kernel: version, modules, settings now and after a reboot, load and memory.
+
+use std::borrow::Cow;
+
+use super::{Artifact, Collector, Rows, Source, Tree};
+
+/// The modules that are loaded; absent where the kernel can load none.
+pub(super) const MODULES: Artifact = Artifact::file("/proc/modules").public();
+/// The host's name as the kernel has it.
+pub(super) const HOSTNAME: Artifact = Artifact::file("/proc/sys/kernel/hostname").public();
+
+pub(super) const COLLECTOR: Collector = Collector {
+    name: "kernel",
+    about: "version, modules, sysctls and the files that set them, load, memory, kernel log",
+    artifacts: &[
+        HOSTNAME,
+        MODULES,
+        Artifact::file("/proc/version").public(),
+        Artifact::file("/proc/cmdline"),
+        Artifact::file("/proc/uptime").public(),
+        Artifact::file("/proc/loadavg").public(),
+        Artifact::file("/proc/meminfo").public(),
+        Artifact::file("/proc/cpuinfo").public(),
+        Artifact::file("/proc/stat").public(),
+        Artifact::file("/proc/vmstat").public(),
+        Artifact::file("/proc/slabinfo").public(),
+        Artifact::file("/proc/softirqs").public(),
+        Artifact::file("/proc/interrupts").public(),
+        Artifact::file("/proc/locks").public(),
+        Artifact::file("/proc/filesystems").public(),
+        Artifact::file("/proc/self/mountinfo"),
+        Artifact::file("/proc/pressure/cpu").public(),
+        Artifact::file("/proc/pressure/io").public(),
+        Artifact::file("/proc/pressure/memory").public(),
+        Artifact::file("/proc/config.gz").public(),
+        Artifact::file("/sys/kernel/security/lockdown").public(),
+        Artifact::command("kernel/sysctl", "sysctl -a"),
+        Artifact::file("/etc/sysctl.conf"),
+        Artifact::new(Cow::Borrowed("logs/kernel.log"), Source::KernelLog),
+    ],
+    trees: &[
+        Tree::new("/proc/sys/net/netfilter", &["*"]).public(),
+        Tree::new("/proc/sys/net/bridge", &["*"]).public(),
+        Tree::new("/proc/sys/net/core", &["*"]).public(),
+        Tree::new(
+            "/proc/sys/net/ipv4",
+            &["*", "conf/all/*", "conf/default/*", "neigh/default/*", "route/*"],
+        )
+        .public(),
+        Tree::new(
+            "/proc/sys/net/ipv6",
+            &["*", "conf/all/*", "conf/default/*", "neigh/default/*", "route/*"],
+        ),
+        Tree::new("/etc/sysctl.d", CONF),
+        Tree::new("/run/sysctl.d", CONF),
+        Tree::new("/usr/local/lib/sysctl.d", CONF),
+        Tree::new("/usr/lib/sysctl.d", CONF),
+        Tree::new("/lib/sysctl.d", CONF),
+        Tree::new("/etc/modules-load.d", CONF),
+        Tree::new("/run/modules-load.d", CONF),
+        Tree::new("/usr/lib/modules-load.d", CONF),
+        Tree::new("/etc/modprobe.d", CONF),
+        Tree::new("/lib/modprobe.d", CONF),
+    ],
+    more: |_| Rows::default(),
+};
+
+const CONF: &[&str] = &["*.conf"];
+
+/// The names in `/proc/modules`:
+///
+/// ```text
+/// nf_conntrack 172032 4 xt_conntrack,nf_nat,nf_conntrack_netlink,xt_MASQUERADE, Live 0x0000000000000000
+/// ```
+pub(super) fn module_names(table: &str) -> Vec<String> {
+    table
+        .lines()
+        .filter_map(|line| Some(line.split_ascii_whitespace().next()?.to_owned()))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_module_is_the_first_word_of_its_line() {
+        let table =
+            "nf_conntrack 172032 4 xt_conntrack,nf_nat, Live 0x0\nip_set 61440 0 - Live 0x0\n";
+        assert_eq!(super::module_names(table), ["nf_conntrack", "ip_set"]);
+    }
+}

@@ -1,0 +1,41 @@
+//! Logs: Calico's own, those of its pods, and the journal. No container runtime is asked: the kubelet's files
+//! under `/var/log/pods` are there also when it is broken.
+
+use std::borrow::Cow;
+
+use super::{Artifact, Collector, Node, Rows, Source, Tree};
+use crate::host::Sensitivity;
+
+pub(super) const COLLECTOR: Collector = Collector {
+    name: "logs",
+    about: "log files of Calico and its pods, journal of calico-node",
+    artifacts: &[],
+    trees: &[],
+    more,
+};
+
+/// Folders of `/var/log/pods` are named `NAMESPACE_POD_UID`; those of Calico and its operator are wanted.
+const PODS: &[&str] = &["*calico*/**", "tigera-operator*/**"];
+
+fn more(node: &Node) -> Rows {
+    let since = node.since.map(|span| format!(" --since=-{}s", span.as_secs())).unwrap_or_default();
+    let journal = |name: &'static str, unit: &str| {
+        let argv = format!("journalctl --unit={unit} --no-pager{since}");
+        Artifact::new(Cow::Borrowed(name), Source::Command(Cow::Owned(argv)))
+            .at_most(node.max_file_bytes)
+    };
+    let tree = |name: &'static str, folder: String, include: &'static [&'static str]| Tree {
+        name: Cow::Borrowed(name),
+        folder: Cow::Owned(folder),
+        include: Cow::Borrowed(include),
+        sensitivity: Sensitivity::Private,
+        max_bytes: node.max_file_bytes,
+    };
+    Rows {
+        artifacts: vec![journal("journalctl_calico_node", "calico-node.service")],
+        trees: vec![
+            tree("logs", node.log_dir.display().to_string(), &["**"]),
+            tree("logs/pods", "/var/log/pods".to_owned(), PODS),
+        ],
+    }
+}

@@ -1,0 +1,71 @@
+//! Packet filter, sets and connection tracking.
+//!
+//! Asking must load no kernel module: `iptables-legacy-save` makes a table for each one that it looks at, so it
+//! is run only where `/proc/net/ip_tables_names` names one; nftables, ipset and conntrack are asked only where
+//! their module is there already.
+
+use super::{Artifact, Collector, Node, Rows};
+
+/// The tables of legacy iptables that are in use, one a line; absent where the module is.
+pub(super) const LEGACY_NAMES: Artifact = Artifact::file("/proc/net/ip_tables_names").public();
+/// The same for IPv6.
+pub(super) const LEGACY_NAMES6: Artifact = Artifact::file("/proc/net/ip6_tables_names").public();
+
+pub(super) const COLLECTOR: Collector = Collector {
+    name: "netfilter",
+    about: "iptables of both back ends, nftables, ipsets, connection tracking",
+    artifacts: &[
+        LEGACY_NAMES,
+        LEGACY_NAMES6,
+        Artifact::file("/proc/net/ip_tables_matches").public(),
+        Artifact::file("/proc/net/ip_tables_targets").public(),
+        Artifact::file("/proc/net/stat/nf_conntrack").public(),
+        Artifact::file("/proc/net/stat/synproxy").public(),
+        Artifact::file("/proc/net/nf_conntrack").public(),
+        Artifact::file("/proc/net/nf_conntrack_expect").public(),
+        Artifact::file("/proc/net/netfilter/nf_log").public(),
+        Artifact::file("/proc/sys/net/nf_conntrack_max").public(),
+        Artifact::file("/run/xtables.lock"),
+    ],
+    trees: &[],
+    more,
+};
+
+fn more(node: &Node) -> Rows {
+    let mut artifacts = Vec::new();
+    if node.is_loaded("nf_tables") {
+        artifacts.extend([
+            // Where only `iptables-save` is there, it may be the legacy one.
+            if node.legacy_iptables {
+                Artifact::command("ipv4_tables", "iptables-nft-save -c | iptables-save -c")
+            } else {
+                Artifact::command("ipv4_tables", "iptables-nft-save -c")
+            },
+            if node.legacy_ip6tables {
+                Artifact::command("ipv6_tables", "ip6tables-nft-save -c | ip6tables-save -c")
+            } else {
+                Artifact::command("ipv6_tables", "ip6tables-nft-save -c")
+            },
+            Artifact::command("nft_ruleset", "nft -n -a list ruleset"),
+        ]);
+    }
+    if node.legacy_iptables {
+        artifacts.push(Artifact::command(
+            "netfilter/ipv4_tables_legacy",
+            "iptables-legacy-save -c | iptables-save -c",
+        ));
+    }
+    if node.legacy_ip6tables {
+        artifacts.push(Artifact::command(
+            "netfilter/ipv6_tables_legacy",
+            "ip6tables-legacy-save -c | ip6tables-save -c",
+        ));
+    }
+    if node.is_loaded("ip_set") {
+        artifacts.push(Artifact::command("ipsets", "ipset list"));
+    }
+    if node.is_loaded("nf_conntrack") {
+        artifacts.push(Artifact::command("netfilter/conntrack_stats", "conntrack -S").public());
+    }
+    Rows { artifacts, trees: Vec::new() }
+}

@@ -1,0 +1,39 @@
+//! NetworkManager and the other programs that may take Calico's interfaces from it.
+
+use super::{Artifact, Collector, Rows, Tree};
+
+pub(super) const COLLECTOR: Collector = Collector {
+    name: "networkmanager",
+    about: "NetworkManager, systemd-networkd, dhcpcd, ifupdown, netplan: who manages which interface",
+    artifacts: &[
+        Artifact::file("/etc/NetworkManager/NetworkManager.conf"),
+        Artifact::file("/var/lib/NetworkManager/NetworkManager-intern.conf"),
+        Artifact::command("networkmanager/devices", "nmcli --fields all device status"),
+        Artifact::command("networkmanager/networkd_links", "networkctl list --no-pager"),
+        Artifact::file("/etc/dhcpcd.conf"),
+        Artifact::file("/etc/network/interfaces"),
+        Artifact::file("/etc/systemd/networkd.conf"),
+    ],
+    trees: &[
+        Tree::new("/etc/NetworkManager/conf.d", &["*.conf"]),
+        Tree::new("/run/NetworkManager/conf.d", &["*.conf"]),
+        Tree::new("/usr/lib/NetworkManager/conf.d", &["*.conf"]),
+        Tree::new("/run/NetworkManager/devices", &["*"]),
+        Tree::new("/etc/NetworkManager/system-connections", &["*"]),
+        Tree::new("/etc/systemd/network", NETWORKD),
+        Tree::new("/run/systemd/network", NETWORKD),
+        Tree::new("/usr/local/lib/systemd/network", NETWORKD),
+        Tree::new("/usr/lib/systemd/network", NETWORKD),
+        Tree::new("/etc/systemd/networkd.conf.d", &["*.conf"]),
+        Tree::new("/run/systemd/networkd.conf.d", &["*.conf"]),
+        Tree::new("/usr/lib/systemd/networkd.conf.d", &["*.conf"]),
+        Tree::new("/etc/network/interfaces.d", &["*"]),
+        Tree::new("/etc/netplan", &["*.yaml"]),
+        Tree::new("/etc/sysconfig/network", &["ifcfg-*"]),
+        Tree::new("/etc/sysconfig/network-scripts", &["ifcfg-*"]),
+    ],
+    more: |_| Rows::default(),
+};
+
+/// systemd.network(5), systemd.link(5), systemd.netdev(5), each with its drop-ins.
+const NETWORKD: &[&str] = &["*.network", "*.link", "*.netdev", "*.d/*.conf"];

@@ -1,0 +1,27 @@
+//! The machine: its name, its time, its processes.
+
+use std::borrow::Cow;
+
+use super::{Artifact, Collector, Rows, Source};
+
+/// The table of processes.
+pub(super) const PROCESSES: Artifact =
+    Artifact::new(Cow::Borrowed("processes.json"), Source::Processes);
+
+pub(super) const COLLECTOR: Collector = Collector {
+    name: "system",
+    about: "the machine: name, time, processes, disks, failed units",
+    artifacts: &[
+        PROCESSES,
+        Artifact::command("date", "date"),
+        Artifact::command("hostname", "hostname"),
+        Artifact::file("/etc/os-release"),
+        Artifact::file("/etc/hosts"),
+        Artifact::file("/etc/resolv.conf"),
+        Artifact::command("system/disks", "df -hT -x fuse -x nfs -x nfs4 -x cifs"),
+        Artifact::command("system/failed-units", "systemctl list-units --failed --no-pager"),
+        Artifact::command("system/time", "timedatectl show"),
+    ],
+    trees: &[],
+    more: |_| Rows::default(),
+};

@@ -1,0 +1,107 @@
+//! `calivet node status`: BGP peers and Calico agents of this node.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+
+use super::{Exit, host};
+use crate::cli::{self, Format, Options};
+use crate::collectors::{self, Node};
+use crate::host::{Artifact, Evidence, Host};
+use crate::output::{self, Output};
+use crate::status::{self, NodeStatus, Verdict};
+
+/// The bound on one question: what a person waits for at a prompt.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Shows the status once, or again and again.
+pub(super) async fn run(
+    options: &Options,
+    args: &cli::NodeStatus,
+    output: Output,
+) -> anyhow::Result<Exit> {
+    let Some(seconds) = args.watch else {
+        let host = host(options, TIMEOUT)?;
+        let evidence = evidence(&host, args.resource).await;
+        let status = status::node_status(host.time(), &evidence);
+        output.print(&render(args, output, &status, &evidence)?)?;
+        return Ok(exit(status::verdict(&status)));
+    };
+    let mut before = None;
+    for drawing in 0.. {
+        let host = host(options, TIMEOUT)?;
+        let evidence = evidence(&host, false).await;
+        let status = status::node_status(host.time(), &evidence);
+        let text = match output.format {
+            Format::Table | Format::Wide => {
+                output::status::watch(&status, before.as_ref(), output, seconds)
+            }
+            Format::Json | Format::Yaml => render(args, output, &status, &evidence)?,
+        };
+        output.print(&text)?;
+        let exit = exit(status::verdict(&status));
+        before = Some(states(&status));
+        if args.times.is_some_and(|times| drawing + 1 >= times) {
+            return Ok(exit);
+        }
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_secs(seconds)) => {}
+            _ = tokio::signal::ctrl_c() => return Ok(exit),
+        }
+    }
+    Ok(Exit::Well)
+}
+
+/// Reads what the status rests on, all at once.
+async fn evidence(host: &Host, with_routes: bool) -> Evidence {
+    // Where Felix serves its health is in its environment, so its process comes first; the host keeps the table.
+    let mut evidence = read(host, &collectors::FIRST[..1]).await;
+    let mut rows = collectors::status(&Node::from_evidence(&evidence));
+    if with_routes {
+        rows.extend(collectors::routes());
+    }
+    rows.retain(|row| evidence.get(&row.path()).is_none());
+    evidence.extend(read(host, &rows).await);
+    evidence
+}
+
+async fn read(host: &Host, rows: &[Artifact]) -> Evidence {
+    let read = |row: &Artifact| {
+        let row = row.clone();
+        async move { (row.path().into_owned(), host.read(&row).await) }
+    };
+    join_all(rows.iter().map(read)).await.into_iter().collect()
+}
+
+fn render(
+    args: &cli::NodeStatus,
+    output: Output,
+    status: &NodeStatus,
+    evidence: &Evidence,
+) -> anyhow::Result<String> {
+    match output.format {
+        format if args.resource => {
+            // kubectl shows a resource as YAML unless asked for JSON.
+            let format = if format == Format::Json { Format::Json } else { Format::Yaml };
+            output::document(&status::resource::calico_node_status(status, evidence), format)
+        }
+        Format::Json | Format::Yaml => output::document(status, output.format),
+        Format::Table => Ok(output::status::table(status, output)),
+        Format::Wide => Ok(output::status::wide(status, output)),
+    }
+}
+
+/// What each peer was doing, to mark what changes.
+fn states(status: &NodeStatus) -> BTreeMap<String, String> {
+    let peers = [&status.bgp.ipv4, &status.bgp.ipv6].into_iter().flat_map(|family| &family.peers);
+    peers.map(|peer| (peer.name.clone(), format!("{} {}", peer.state, peer.info))).collect()
+}
+
+const fn exit(verdict: Verdict) -> Exit {
+    match verdict {
+        Verdict::Well => Exit::Well,
+        Verdict::Wrong => Exit::Wrong,
+        Verdict::Unknown => Exit::Unknown,
+    }
+}

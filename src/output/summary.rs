@@ -1,0 +1,102 @@
+//! What a person reads of a bundle: `summary.txt`, the closing line, the plan of `--dry-run`.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use anstyle::Style;
+use bytesize::ByteSize;
+
+use super::{Output, printable, table};
+use crate::bundle::manifest::Manifest;
+use crate::cli::Format;
+use crate::host::{Collected, Outcome};
+use crate::status::NodeStatus;
+
+/// `summary.txt`: the node's status, then what is missing and why, then what was cut out.
+#[must_use]
+pub fn render(manifest: &Manifest, status: &NodeStatus) -> String {
+    let plain = Output { format: Format::Wide, color: false, quiet: false };
+    let mut text = format!(
+        "calivet {} on node {}, {:.0}\n{}\n\n",
+        manifest.tool.version,
+        printable(&status.node),
+        manifest.started,
+        line(manifest, None)
+    );
+    text += "NODE STATUS\n\n";
+    text += &super::status::wide(status, plain);
+    for note in super::status::notes(status) {
+        let _ = writeln!(text, "{note}");
+    }
+
+    text += "\nWHAT IS NOT WHOLE\n\n";
+    let troubled = |item: &&Collected| item.outcome.is_trouble();
+    section(&mut text, manifest.items.iter().filter(troubled), "everything that was found was read whole");
+
+    text += "\nWHAT THIS HOST DOES NOT HAVE\n\n";
+    let absent = |item: &&Collected| matches!(item.outcome, Outcome::Missing | Outcome::NotApplicable);
+    section(&mut text, manifest.items.iter().filter(absent), "nothing is missing");
+
+    text += "\nWHAT WAS LEFT OUT ON PURPOSE\n\n";
+    let skipped = |item: &&Collected| item.outcome == Outcome::Skipped;
+    section(&mut text, manifest.items.iter().filter(skipped), "nothing");
+
+    text += "\nWHAT WAS CUT OUT (by rule; values are never shown)\n\n";
+    let mut rules: BTreeMap<&str, u64> = BTreeMap::new();
+    for (rule, count) in manifest.items.iter().flat_map(|item| &item.redactions) {
+        *rules.entry(rule).or_default() += count;
+    }
+    if rules.is_empty() {
+        text += "no secret was found\n";
+    }
+    for (rule, count) in rules {
+        let _ = writeln!(text, "{count:>8}  {rule}");
+    }
+    text
+}
+
+fn section<'a>(text: &mut String, items: impl Iterator<Item = &'a Collected>, none: &str) {
+    let mut any = false;
+    for item in items {
+        any = true;
+        let reason = item.reason.as_deref().unwrap_or("no reason is known");
+        let _ = writeln!(text, "{}\n    {}: {}", printable(&item.path), item.outcome, printable(reason));
+    }
+    if !any {
+        let _ = writeln!(text, "{none}");
+    }
+}
+
+/// One line: how many items, and how many of them are not whole.
+#[must_use]
+pub fn line(manifest: &Manifest, bytes: Option<u64>) -> String {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for item in &manifest.items {
+        *counts.entry(item.outcome.to_string()).or_default() += 1;
+    }
+    let counts: Vec<String> =
+        counts.iter().map(|(outcome, count)| format!("{count} {outcome}")).collect();
+    let size = bytes.map(|bytes| format!("{}, ", ByteSize(bytes))).unwrap_or_default();
+    let whole = match (manifest.interrupted, manifest.complete) {
+        (true, _) => "interrupted: ",
+        (false, true) => "",
+        (false, false) => "not whole: ",
+    };
+    format!("{whole}{size}{} items ({})", manifest.items.len(), counts.join(", "))
+}
+
+/// The list of `--dry-run`.
+#[must_use]
+pub fn plan(rows: &[serde_json::Value]) -> String {
+    let cell = |row: &serde_json::Value, key: &str| {
+        printable(row[key].as_str().unwrap_or("")).into_owned()
+    };
+    let rows: Vec<table::Row> = rows
+        .iter()
+        .map(|row| {
+            let cells = ["collector", "path", "source", "reason"].map(|key| cell(row, key));
+            (cells.to_vec(), Style::new())
+        })
+        .collect();
+    table::render(&["Collector", "Path in the bundle", "What is read, asked or run", "Left out"], &rows, false)
+}
