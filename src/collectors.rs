@@ -63,8 +63,10 @@ pub const COLLECTORS: &[Collector] = &[
 /// What rows depend on: a few facts of the node, and what the user asked for.
 #[derive(Debug, Clone, Default)]
 pub struct Node {
-    /// Calico's processes, where the process table could be read.
-    pub agents: Agents,
+    /// The node's name as Calico knows it, else the host's; empty where neither can be read.
+    pub name: String,
+    /// The table of processes, as far as it could be read.
+    pub processes: Vec<Process>,
     /// Interface names, from `/proc/net/dev`.
     pub interfaces: Vec<String>,
     /// Legacy iptables has tables in use (`/proc/net/ip_tables_names` is not empty), so that reading them loads
@@ -92,7 +94,17 @@ pub const FIRST: &[Artifact] = &[
     netfilter::LEGACY_NAMES,
     netfilter::LEGACY_NAMES6,
     kernel::MODULES,
+    kernel::RELEASE,
+    kernel::HOSTNAME,
+    calico::NODENAME,
 ];
+
+/// What must be read next: where it is depends on what was read first.
+#[must_use]
+pub fn then(evidence: &Evidence) -> Vec<Artifact> {
+    let release = evidence.get(&kernel::RELEASE.path()).map(crate::host::Reading::text);
+    release.map(|release| kernel::builtin_modules(release.trim())).into_iter().collect()
+}
 
 impl Node {
     /// The facts in `evidence` of the artifacts in [`FIRST`]. What could not be read is absent: it yields fewer
@@ -110,16 +122,39 @@ impl Node {
             .get(&kernel::MODULES.path())
             .is_none_or(|reading| reading.outcome != crate::host::Outcome::Missing);
         Self {
-            agents: processes::find(&processes),
+            name: status::node_name(evidence).0.unwrap_or_default(),
+            processes,
             interfaces: text(&network::INTERFACES)
                 .map(|table| network::interface_names(&table))
                 .unwrap_or_default(),
             legacy_iptables: in_use(&netfilter::LEGACY_NAMES),
             legacy_ip6tables: in_use(&netfilter::LEGACY_NAMES6),
             modules: has_modules.then(|| {
-                text(&kernel::MODULES).map(|table| kernel::module_names(&table)).unwrap_or_default()
+                let loaded = text(&kernel::MODULES).map(|table| kernel::module_names(&table));
+                let builtin = then(evidence)
+                    .first()
+                    .and_then(text)
+                    .map(|list| kernel::builtin_names(&list));
+                [loaded.unwrap_or_default(), builtin.unwrap_or_default()].concat()
             }),
             ..Self::default()
+        }
+    }
+
+    /// Calico's processes.
+    #[must_use]
+    pub fn agents(&self) -> Agents<'_> {
+        processes::find(&self.processes)
+    }
+
+    /// The process of one of Calico's daemons.
+    fn agent(&self, agent: Agent) -> Option<&Process> {
+        let agents = self.agents();
+        match agent {
+            Agent::Felix => agents.felix.process,
+            Agent::Bird => agents.bird.process,
+            Agent::Bird6 => agents.bird6.process,
+            Agent::Confd => agents.confd.process,
         }
     }
 

@@ -57,7 +57,7 @@ pub enum Source {
     /// A file inside a container, as the process `pid` in it sees it. Links are followed inside that root.
     Contained {
         /// A process in the container's mount namespace.
-        pid: i32,
+        pid: u32,
         /// The file, absolute.
         path: Cow<'static, str>,
     },
@@ -319,6 +319,33 @@ pub struct Reading {
     pub exit_status: Option<i32>,
 }
 
+impl Outcome {
+    /// Whether something that is there was not read whole.
+    #[must_use]
+    pub const fn is_trouble(self) -> bool {
+        matches!(
+            self,
+            Self::Denied | Self::Timeout | Self::Failed | Self::Truncated | Self::Interrupted
+        )
+    }
+}
+
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::Ok => "ok",
+            Self::Missing => "missing",
+            Self::Denied => "denied",
+            Self::Timeout => "timeout",
+            Self::Failed => "failed",
+            Self::Truncated => "truncated",
+            Self::Interrupted => "interrupted",
+            Self::NotApplicable => "not-applicable",
+            Self::Skipped => "skipped",
+        })
+    }
+}
+
 impl Reading {
     /// A reading that starts now and holds nothing yet.
     #[must_use]
@@ -359,10 +386,21 @@ impl Evidence {
         self.0.insert(path.into(), reading);
     }
 
+    /// Adds what `other` holds.
+    pub fn extend(&mut self, other: Self) {
+        self.0.extend(other.0);
+    }
+
     /// What was read at `path`; `None` if it was never asked for.
     #[must_use]
     pub fn get(&self, path: &str) -> Option<&Reading> {
         self.0.get(path)
+    }
+}
+
+impl FromIterator<(String, Reading)> for Evidence {
+    fn from_iter<I: IntoIterator<Item = (String, Reading)>>(readings: I) -> Self {
+        Self(readings.into_iter().collect())
     }
 }
 

@@ -60,7 +60,7 @@ const RENDERED: [(Agent, &str, [&str; 3]); 2] = [
 fn more(node: &Node) -> Rows {
     let mut artifacts = Vec::new();
     for (agent, family, files) in RENDERED {
-        let Some(daemon) = node.agents.get(agent) else { continue };
+        let Some(daemon) = node.agent(agent) else { continue };
         artifacts.extend(files.map(|file| {
             Artifact::new(
                 Cow::Owned(format!("bird/{family}/{file}")),

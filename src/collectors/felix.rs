@@ -30,7 +30,7 @@ fn metrics(node: &Node) -> Vec<Artifact> {
 }
 
 fn port(node: &Node, variable: &str) -> Option<u16> {
-    node.agents.get(Agent::Felix)?.environment.get(variable)?.parse().ok()
+    node.agent(Agent::Felix)?.environment.get(variable)?.parse().ok()
 }
 
 fn get(name: &'static str, port: u16, path: &'static str) -> Artifact {

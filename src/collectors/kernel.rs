@@ -6,6 +6,8 @@ use super::{Artifact, Collector, Rows, Source, Tree};
 
 /// The modules that are loaded; absent where the kernel can load none.
 pub(super) const MODULES: Artifact = Artifact::file("/proc/modules").public();
+/// The kernel's release, as `uname -r` says.
+pub(super) const RELEASE: Artifact = Artifact::file("/proc/sys/kernel/osrelease").public();
 /// The host's name as the kernel has it.
 pub(super) const HOSTNAME: Artifact = Artifact::file("/proc/sys/kernel/hostname").public();
 
@@ -15,6 +17,7 @@ pub(super) const COLLECTOR: Collector = Collector {
     artifacts: &[
         HOSTNAME,
         MODULES,
+        RELEASE,
         Artifact::file("/proc/version").public(),
         Artifact::file("/proc/cmdline"),
         Artifact::file("/proc/uptime").public(),
@@ -65,6 +68,12 @@ pub(super) const COLLECTOR: Collector = Collector {
     more: |_| Rows::default(),
 };
 
+/// The modules that are part of the kernel itself (kernel's `Documentation/kbuild/kbuild.rst`).
+pub(super) fn builtin_modules(release: &str) -> Artifact {
+    let path = format!("/lib/modules/{release}/modules.builtin");
+    Artifact::new(Cow::Borrowed(""), Source::File(Cow::Owned(path))).public()
+}
+
 const CONF: &[&str] = &["*.conf"];
 
 /// The names in `/proc/modules`:
@@ -79,8 +88,24 @@ pub(super) fn module_names(table: &str) -> Vec<String> {
         .collect()
 }
 
+/// The names in `modules.builtin`, with `_` for `-` as the kernel has them:
+///
+/// ```text
+/// kernel/net/netfilter/nf_conntrack.ko
+/// ```
+pub(super) fn builtin_names(list: &str) -> Vec<String> {
+    let names = list.lines().filter_map(|line| line.rsplit('/').next()?.strip_suffix(".ko"));
+    names.map(|name| name.replace('-', "_")).collect()
+}
+
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn a_builtin_module_is_named_as_the_kernel_names_it() {
+        let list = "kernel/net/netfilter/nf_tables.ko\nkernel/drivers/vfio/pci/vfio-pci.ko\n";
+        assert_eq!(super::builtin_names(list), ["nf_tables", "vfio_pci"]);
+    }
+
     #[test]
     fn a_module_is_the_first_word_of_its_line() {
         let table =

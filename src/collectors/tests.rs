@@ -4,21 +4,17 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::*;
+use crate::status as judged;
 
 /// A node on which every row exists.
 fn full() -> Node {
     let process = |pid, argv: &[&str]| Process {
         pid,
-        ppid: 1,
-        uid: 0,
         host_root: true,
         state: "S".to_owned(),
-        start_time: 1,
-        comm: String::new(),
         argv: argv.iter().map(ToString::to_string).collect(),
-        exe: None,
-        container: None,
         environment: [("FELIX_HEALTHPORT".to_owned(), "19099".to_owned())].into(),
+        ..Process::default()
     };
     let processes = [
         process(10, &["calico-node", "-felix"]),
@@ -26,7 +22,8 @@ fn full() -> Node {
         process(12, &["bird6", "-R"]),
     ];
     Node {
-        agents: processes::find(&processes),
+        name: "node-1".to_owned(),
+        processes: processes.to_vec(),
         interfaces: vec!["lo".to_owned(), "vxlan.calico".to_owned()],
         legacy_iptables: true,
         legacy_ip6tables: true,
@@ -97,8 +94,11 @@ fn the_evidence_of_the_status_is_what_a_bundle_holds() {
     for artifact in status(&node).iter().chain(&routes()).chain(FIRST) {
         assert!(held.contains(artifact.path().as_ref()), "{} is in no bundle", artifact.path());
     }
-    for path in status::EVIDENCE {
-        assert!(held.contains(*path), "{path} is in no bundle");
+    let answers = crate::host::Family::ALL.map(judged::Answers::of);
+    let asked = answers.iter().flat_map(|answers| [answers.status, answers.protocols, answers.route]);
+    let single = [judged::PROCESSES, judged::FELIX_LIVENESS, judged::FELIX_READINESS];
+    for path in single.into_iter().chain([judged::NODENAME, judged::HOSTNAME]).chain(asked) {
+        assert!(held.contains(path), "{path} is in no bundle");
     }
 }
 

@@ -65,9 +65,9 @@ pub(super) async fn run(
     let writer = Writer::new(file, jobs(args), archive::LEVEL);
     let redactor = Arc::new(Redactor::new(learn(&host, &node).await));
 
-    let mut manifest = Manifest::opening(host.time(), recorded_options(options, args));
+    let opening = Manifest::opening(&node.name, host.time(), recorded_options(options, args));
     let mut recorder = Recorder::new(writer, &node, output);
-    recorder.document("manifest.json", &manifest.to_json()?).await?;
+    recorder.document("manifest.json", &opening.to_json()?).await?;
 
     let (events, mut received) = mpsc::channel(16);
     let (stop, stopped) = watch::channel(false);
@@ -102,7 +102,8 @@ pub(super) async fn run(
 
     let status = status::node_status(host.time(), &recorder.evidence);
     recorder.finish_status(host.time()).await?;
-    manifest.close(status.node.clone(), Timestamp::now(), interrupted.is_some(), recorder.items.clone());
+    let items = std::mem::take(&mut recorder.items);
+    let manifest = opening.closing(items, Timestamp::now(), interrupted.is_some());
     let summary = output::summary::render(&manifest, &status);
     recorder.document("summary.txt", summary.as_bytes()).await?;
     recorder.document("manifest.json", &manifest.to_json()?).await?;
@@ -110,7 +111,7 @@ pub(super) async fn run(
     let bytes = writer.finish().await?;
     progress.finish_and_clear();
 
-    output.note(&output::summary::line(&manifest, bytes));
+    output.note(&output::summary::line(&manifest, Some(bytes)));
     match output.format {
         Format::Json | Format::Yaml => output.print(&output::document(&manifest, output.format)?)?,
         Format::Table | Format::Wide if to_stdout => {}

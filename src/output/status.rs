@@ -10,7 +10,8 @@ use jiff::fmt::friendly::{Designator, Spacing, SpanPrinter};
 use super::table::{self, Row};
 use super::{Output, printable};
 use crate::host::Family;
-use crate::status::{FamilyState, FamilyStatus, NodeStatus, Peer};
+use crate::bird::status::GracefulRestart;
+use crate::status::{FamilyStatus, NodeStatus, Peer, PeerType, State};
 
 const HEADING: [&str; 5] = ["Peer address", "Peer type", "State", "Since", "Info"];
 const WIDE_HEADING: [&str; 14] = [
@@ -42,7 +43,7 @@ pub fn table(status: &NodeStatus, output: Output) -> String {
 /// `-o wide`: every column, each peer on one line.
 #[must_use]
 pub fn wide(status: &NodeStatus, output: Output) -> String {
-    let mut text = format!("Node {} at {}\n", printable(&status.node), seconds(status.time));
+    let mut text = format!("Node {} at {}\n", or_unknown(status.node.as_deref()), seconds(status.time));
     let felix = &status.agents.felix;
     let _ = writeln!(text, "{}", agent_line("Felix", felix.running, felix.pid, felix.reason.as_deref()));
     text += &render(status, |family| {
@@ -72,7 +73,7 @@ pub fn watch(
     every: u64,
 ) -> String {
     let clear = if output.color { "\x1b[H\x1b[2J" } else { "" };
-    let mut text = format!("{clear}Every {every}s: node {} at {}\n\n", printable(&status.node), seconds(status.time));
+    let mut text = format!("{clear}Every {every}s: node {} at {}\n\n", or_unknown(status.node.as_deref()), seconds(status.time));
     text += &render(status, |family| {
         let rows = family.peers.iter().map(|peer| {
             let mut row = row(peer, output);
@@ -110,7 +111,7 @@ pub fn notes(status: &NodeStatus) -> Vec<String> {
         if let Some(restart) = &family.graceful_restart {
             notes.push(format!(
                 "{label}: graceful restart in progress ({}): until it ends, BIRD gives the kernel no route",
-                printable(&restart.to_string())
+                restart_progress(restart)
             ));
         }
     }
@@ -129,11 +130,11 @@ fn render(status: &NodeStatus, peers: impl Fn(&FamilyStatus) -> String) -> Strin
     };
     let families = [(Family::Ipv4, &status.bgp.ipv4), (Family::Ipv6, &status.bgp.ipv6)];
     let is_absent = |family: &FamilyStatus| {
-        matches!(family.state, FamilyState::NotRunning | FamilyState::Disabled)
+        matches!(family.state, Some(State::NotRunning | State::Disabled))
     };
     if families.iter().all(|(_, family)| is_absent(family)) {
         text += "\nThe BGP backend process (BIRD) is not running.\n";
-        if status.bgp.ipv4.state == FamilyState::Disabled {
+        if status.bgp.ipv4.state == Some(State::Disabled) {
             let _ = writeln!(text, "{}", or_unknown(status.bgp.ipv4.error.as_deref()));
         }
         return text + "\n";
@@ -161,7 +162,7 @@ fn render(status: &NodeStatus, peers: impl Fn(&FamilyStatus) -> String) -> Strin
 fn row(peer: &Peer, output: Output) -> Row {
     let cells = [
         or_dash(peer.address.as_deref()),
-        peer.r#type.to_string(),
+        peer_type(peer.kind).to_owned(),
         printable(&peer.state).into_owned(),
         printable(&peer.since).into_owned(),
         printable(&peer.info).into_owned(),
@@ -172,7 +173,7 @@ fn row(peer: &Peer, output: Output) -> Row {
 fn wide_row(peer: &Peer, now: Timestamp, output: Output) -> Row {
     let (mut cells, style) = row(peer, output);
     let number = |number: Option<u64>| number.map_or_else(|| "-".to_owned(), |number| number.to_string());
-    let uptime = peer.since_time.filter(|_| peer.is_established()).map(|since| age(now, since));
+    let uptime = peer.since_time.filter(|_| peer.established).map(|since| age(now, since));
     let timers = peer.hold_timer.as_ref().map(|hold| {
         format!("{hold} {}", peer.keepalive_timer.as_deref().unwrap_or("-"))
     });
@@ -190,16 +191,34 @@ fn wide_row(peer: &Peer, now: Timestamp, output: Output) -> Row {
     (cells, style)
 }
 
+/// How far BIRD is from the end of its graceful restart.
+fn restart_progress(restart: &GracefulRestart) -> String {
+    let waiting = restart.waiting_for.map(|number| format!("waiting for {number} protocols"));
+    let timer = restart.wait_timer.as_ref().map(|timer| format!("wait timer {}", printable(timer)));
+    [waiting, timer].into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+/// In calicoctl's words where it has them.
+const fn peer_type(kind: PeerType) -> &'static str {
+    match kind {
+        PeerType::Mesh => "node-to-node mesh",
+        PeerType::Node => "node specific",
+        PeerType::Global => "global",
+        PeerType::LocalWorkload => "local workload",
+        PeerType::Other => "other",
+    }
+}
+
 /// What is not established is what the eye looks for.
 fn style(peer: &Peer, output: Output) -> Style {
-    if output.color && !peer.is_established() {
+    if output.color && !peer.established {
         Style::new().fg_color(Some(AnsiColor::Red.into()))
     } else {
         Style::new()
     }
 }
 
-fn agent_line(name: &str, running: Option<bool>, pid: Option<i32>, reason: Option<&str>) -> String {
+fn agent_line(name: &str, running: Option<bool>, pid: Option<u32>, reason: Option<&str>) -> String {
     let mut line = match (running, pid) {
         (Some(true), Some(pid)) => format!("{name}: running, pid {pid}"),
         (Some(true), None) => format!("{name}: running"),

@@ -19,7 +19,7 @@ pub fn render(manifest: &Manifest, status: &NodeStatus) -> String {
     let mut text = format!(
         "calivet {} on node {}, {:.0}\n{}\n\n",
         manifest.tool.version,
-        printable(&status.node),
+        printable(&manifest.node),
         manifest.started,
         line(manifest, None)
     );
