@@ -106,7 +106,7 @@ fn shorten(component: String) -> String {
 
 /// Enough of a hash to keep names apart.
 fn digest(text: &str) -> String {
-    Sha256::digest(text).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    format!("{:x}", Sha256::digest(text))[..16].to_owned()
 }
 
 #[cfg(test)]

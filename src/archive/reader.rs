@@ -229,10 +229,7 @@ impl<R: BufRead> Archive<R> {
         for _ in 0..self.limits.entries {
             let header = self.header()?;
             let kind = header.entry_type();
-            let size = header.entry_size().map_err(|error| {
-                // It quotes the header.
-                Ending::Damaged(escape(error.to_string().as_bytes()))
-            })?;
+            let size = size_of_data(&header)?;
             match kind {
                 EntryType::GNULongName => match self.small(size, self.limits.path as u64 + 1)? {
                     Some(mut name) => {
@@ -412,6 +409,17 @@ impl Extension {
             }
         }
     }
+}
+
+/// The size that a header gives. The tar crate takes the last eight bytes of a binary one, so that what is
+/// negative or huge to another reader would be small to it.
+fn size_of_data(header: &Header) -> Result<u64, Ending> {
+    let field = &header.as_old().size;
+    if field[0] & 0x80 != 0 && field[..4] != [0x80, 0, 0, 0] {
+        return Err(Ending::Damaged("the size in a tar header is out of range".to_owned()));
+    }
+    // The error quotes the header.
+    header.entry_size().map_err(|error| Ending::Damaged(escape(error.to_string().as_bytes())))
 }
 
 /// Why nothing may be kept under `path`.
