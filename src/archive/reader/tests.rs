@@ -33,7 +33,7 @@ fn pax(records: &[(&str, &str)]) -> Vec<u8> {
     for (key, value) in records {
         let bare = key.len() + value.len() + 3;
         let length = (bare + 1..bare + 9).find(|n| bare + n.to_string().len() == *n).unwrap();
-        data += &format!("{length} {key}={value}\n");
+        data.extend([&length.to_string(), " ", key, "=", value, "\n"]);
     }
     entry("PaxHeader", b'x', data.as_bytes())
 }
