@@ -1,1 +1,3 @@
-//! To come.
+//! What a bundle holds beside the artifacts: the account of how they were got.
+
+pub mod manifest;

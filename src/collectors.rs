@@ -18,7 +18,7 @@ mod system;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::host::{Artifact, Evidence, Source, Tree};
+use crate::host::{Artifact, Evidence, Extent, Source, Tree};
 use crate::processes::{self, Agent, Agents, Process};
 use crate::status;
 
@@ -89,7 +89,7 @@ pub struct Node {
 
 /// What must be read before the rows are known.
 pub const FIRST: &[Artifact] = &[
-    system::PROCESSES,
+    system::AGENTS,
     network::INTERFACES,
     netfilter::LEGACY_NAMES,
     netfilter::LEGACY_NAMES6,
@@ -167,7 +167,7 @@ impl Node {
 /// The artifacts on which `node status` rests.
 #[must_use]
 pub fn status(node: &Node) -> Vec<Artifact> {
-    let mut rows = vec![system::PROCESSES, calico::NODENAME, kernel::HOSTNAME];
+    let mut rows = vec![system::AGENTS, calico::NODENAME, kernel::HOSTNAME];
     rows.extend(bird::status());
     rows.extend(felix::health(node));
     rows

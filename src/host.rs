@@ -4,13 +4,17 @@
 //! asked), its place in a bundle and its limits. Bounds of time and bytes are kept here, so that no caller can
 //! forget them, and no answer is an error: a [`Reading`] says what happened and holds what there is.
 
-pub mod bird_socket;
+mod beneath;
+mod bird_socket;
 pub mod bundle;
-pub mod command;
-pub mod file;
-pub mod http;
-pub mod kernel_log;
-pub mod process;
+mod command;
+pub mod confine;
+mod file;
+mod http;
+mod kernel_log;
+mod live;
+mod process;
+mod tree;
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -77,9 +81,18 @@ pub enum Source {
         path: Cow<'static, str>,
     },
     /// The table of processes, as JSON: an array of [`crate::processes::Process`].
-    Processes,
+    Processes(Extent),
     /// The kernel's log (`/dev/kmsg`), as far as it still holds it, read without waiting for more.
     KernelLog,
+}
+
+/// Which processes are wanted. Reading them costs the kernel some 10 microseconds for each file of each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// Those that may be Calico's agents, by the name of their program.
+    Agents,
+    /// All that have a command line.
+    All,
 }
 
 /// An address family, as BIRD 1.6 and Calico split their daemons.
@@ -172,7 +185,7 @@ impl Artifact {
             Source::Command(argv) => argv.to_string(),
             Source::Bird { family, question } => format!("{}: {question}", family.daemon()),
             Source::Http { port, path } => format!("http://127.0.0.1:{port}{path}"),
-            Source::Processes => "/proc/[0-9]*".to_owned(),
+            Source::Processes(_) => "/proc/[0-9]*".to_owned(),
             Source::KernelLog => "/dev/kmsg".to_owned(),
         }
     }
@@ -448,19 +461,8 @@ pub struct Host {
 
 #[derive(Debug)]
 enum View {
-    Live(Live),
+    Live(live::Live),
     Bundle(bundle::Bundle),
-}
-
-/// A machine, or a folder that holds its file system.
-#[derive(Debug)]
-struct Live {
-    /// `/`, or where the host's file system is mounted.
-    root: PathBuf,
-    /// The bound on one question.
-    timeout: Duration,
-    /// When the host was opened.
-    opened: Timestamp,
 }
 
 impl Host {
@@ -468,24 +470,78 @@ impl Host {
     /// its artifact says so.
     #[must_use]
     pub fn live(root: &Path, timeout: Duration) -> Self {
-        Self { view: View::Live(Live { root: root.to_owned(), timeout, opened: Timestamp::now() }) }
+        Self { view: View::Live(live::Live::new(root, timeout)) }
+    }
+
+    /// The machine of which `path` is a bundle.
+    ///
+    /// # Errors
+    /// There is no bundle at `path`, or it cannot be read.
+    pub fn bundle(path: &Path) -> Result<Self, bundle::BundleError> {
+        bundle::Bundle::open(path).map(|bundle| Self { view: View::Bundle(bundle) })
+    }
+
+    /// When the machine was asked: the time at which a live host was opened, or at which the bundle was begun.
+    #[must_use]
+    pub fn time(&self) -> Timestamp {
+        match &self.view {
+            View::Live(live) => live.opened(),
+            View::Bundle(bundle) => bundle.time(),
+        }
+    }
+
+    /// What a reader of this host should know: what a bundle lacks as a whole.
+    #[must_use]
+    pub fn warnings(&self) -> &[String] {
+        match &self.view {
+            View::Live(_) => &[],
+            View::Bundle(bundle) => bundle.warnings(),
+        }
     }
 
     /// Reads an artifact into memory.
-    pub async fn read(&self, _artifact: &Artifact) -> Reading {
-        todo!()
+    pub async fn read(&self, artifact: &Artifact) -> Reading {
+        let live = match &self.view {
+            View::Live(live) => live,
+            View::Bundle(bundle) => return bundle.read(artifact),
+        };
+        let (chunks, mut received) = mpsc::channel::<Vec<u8>>(4);
+        let gather = async {
+            let mut bytes: Vec<u8> = Vec::new();
+            while let Some(chunk) = received.recv().await {
+                if bytes.is_empty() {
+                    bytes = chunk;
+                } else {
+                    bytes.extend_from_slice(&chunk);
+                }
+            }
+            bytes
+        };
+        let (reading, bytes) = tokio::join!(live.stream(artifact, chunks), gather);
+        Reading { bytes, ..reading }
     }
 
     /// Reads an artifact in chunks of at most 1 MiB, which are sent as they come; the reading that is returned
     /// holds no bytes. Ends early when the receiver is dropped.
-    pub async fn stream(&self, _artifact: &Artifact, _chunks: mpsc::Sender<Vec<u8>>) -> Reading {
-        todo!()
+    pub async fn stream(&self, artifact: &Artifact, chunks: mpsc::Sender<Vec<u8>>) -> Reading {
+        match &self.view {
+            View::Live(live) => live.stream(artifact, chunks).await,
+            View::Bundle(bundle) => {
+                let mut reading = bundle.read(artifact);
+                // A receiver that is gone wants nothing.
+                let _ = chunks.send(std::mem::take(&mut reading.bytes)).await;
+                reading
+            }
+        }
     }
 
-    /// The files of a tree, in the order of their paths; bounded in depth and number. A folder that is not
+    /// The files of a tree, in the order of their paths; bounded in depth, number and time. A folder that is not
     /// there gives none.
-    pub async fn list(&self, _tree: &Tree) -> Listing {
-        todo!()
+    pub async fn list(&self, tree: &Tree) -> Listing {
+        match &self.view {
+            View::Live(live) => live.list(tree).await,
+            View::Bundle(bundle) => bundle.list(tree),
+        }
     }
 }
 

@@ -2,11 +2,15 @@
 
 use std::borrow::Cow;
 
-use super::{Artifact, Collector, Rows, Source};
+use super::{Artifact, Collector, Extent, Rows, Source};
 
 /// The table of processes.
 pub(super) const PROCESSES: Artifact =
-    Artifact::new(Cow::Borrowed("processes.json"), Source::Processes);
+    Artifact::new(Cow::Borrowed("processes.json"), Source::Processes(Extent::All));
+
+/// The same, as far as Calico's agents are in it.
+pub(super) const AGENTS: Artifact =
+    Artifact::new(Cow::Borrowed("processes.json"), Source::Processes(Extent::Agents));
 
 pub(super) const COLLECTOR: Collector = Collector {
     name: "system",

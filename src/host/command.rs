@@ -295,5 +295,3 @@ async fn keep(mut pipe: impl AsyncRead + Unpin, kept: &mut Vec<u8>) {
     }
 }
 
-#[cfg(test)]
-mod tests;

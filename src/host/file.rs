@@ -231,5 +231,3 @@ fn fill(file: &mut &File, limit: u64) -> io::Result<Vec<u8>> {
     Ok(chunk)
 }
 
-#[cfg(test)]
-mod tests;

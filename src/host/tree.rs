@@ -217,5 +217,3 @@ fn matches_name(glob: &[u8], name: &[u8]) -> bool {
     glob[at_glob..].iter().all(|byte| *byte == b'*')
 }
 
-#[cfg(test)]
-mod tests;

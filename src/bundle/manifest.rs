@@ -1,0 +1,171 @@
+//! The manifest: what was asked of a node, and what happened to each item.
+//!
+//! It can be complete only at the end, so a bundle opens with what is known at the start and closes with the
+//! whole; unpacking leaves the last one in place.
+//!
+//! ```json
+//! {
+//!   "schemaVersion": 1,
+//!   "tool": { "name": "calivet", "version": "0.1.0" },
+//!   "node": "node-1",
+//!   "started": "2026-11-23T02:33:26Z",
+//!   "finished": "2026-11-23T02:33:27.1Z",
+//!   "options": { "since": "24h" },
+//!   "interrupted": false,
+//!   "complete": true,
+//!   "untouched": null,
+//!   "items": [ { "path": "bird/ipv4/show-status", "outcome": "ok", "...": "..." } ]
+//! }
+//! ```
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::host::Collected;
+
+/// Where a bundle keeps its manifest, relative to `diagnostics/`.
+pub const PATH: &str = "manifest.json";
+
+/// The version of the manifest that this calivet writes. Fields may be added to it, never renamed.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// What a bundle says of itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Manifest {
+    /// See [`SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// Who wrote it.
+    pub tool: Tool,
+    /// The node's name, as Calico knows it where that could be found out.
+    pub node: String,
+    /// When the run began.
+    pub started: Timestamp,
+    /// When it ended; `null` in the manifest with which a bundle opens.
+    pub finished: Option<Timestamp>,
+    /// What the user asked for, by the names of the command line.
+    pub options: Value,
+    /// A signal or the deadline ended the run.
+    pub interrupted: bool,
+    /// Everything that was to be asked was asked; `false` in the manifest with which a bundle opens.
+    pub complete: bool,
+    /// The proof that nothing on the node was changed; `null` where none was taken.
+    #[serde(default)]
+    pub untouched: Option<Value>,
+    /// What happened to each item.
+    pub items: Vec<Collected>,
+}
+
+/// A program.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tool {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+}
+
+impl Manifest {
+    /// What is known when a run begins.
+    #[must_use]
+    pub fn opening(node: impl Into<String>, started: Timestamp, options: Value) -> Self {
+        Self {
+            schema_version: SCHEMA_VERSION,
+            tool: Tool {
+                name: env!("CARGO_PKG_NAME").to_owned(),
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+            },
+            node: node.into(),
+            started,
+            finished: None,
+            options,
+            interrupted: false,
+            complete: false,
+            untouched: None,
+            items: Vec::new(),
+        }
+    }
+
+    /// The whole, when the run has ended.
+    #[must_use]
+    pub fn closing(self, items: Vec<Collected>, finished: Timestamp, interrupted: bool) -> Self {
+        Self { finished: Some(finished), interrupted, complete: !interrupted, items, ..self }
+    }
+
+    /// As it stands in a bundle: indented JSON with a newline at its end.
+    pub fn to_json(&self) -> serde_json::Result<Vec<u8>> {
+        let mut json = serde_json::to_vec_pretty(self)?;
+        json.push(b'\n');
+        Ok(json)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::Outcome;
+    use serde_json::json;
+
+    fn at(time: &str) -> Timestamp {
+        time.parse().unwrap()
+    }
+
+    #[test]
+    fn the_opening_manifest_says_that_it_is_not_complete() {
+        let opening =
+            Manifest::opening("node-1", at("2026-11-23T02:33:26Z"), json!({"since": "24h"}));
+        let value: Value = serde_json::from_slice(&opening.to_json().unwrap()).unwrap();
+        assert_eq!(
+            value,
+            json!({
+                "schemaVersion": 1,
+                "tool": {"name": "calivet", "version": env!("CARGO_PKG_VERSION")},
+                "node": "node-1", "started": "2026-11-23T02:33:26Z", "finished": null,
+                "options": {"since": "24h"}, "interrupted": false, "complete": false,
+                "untouched": null, "items": []
+            })
+        );
+    }
+
+    #[test]
+    fn the_closing_manifest_lists_the_items_by_the_documented_names() {
+        let item = Collected {
+            path: "nft_ruleset".to_owned(),
+            source: "nft list ruleset".to_owned(),
+            place: None,
+            collector: "netfilter".to_owned(),
+            outcome: Outcome::NotApplicable,
+            reason: Some("no nf_tables".to_owned()),
+            bytes: 0,
+            original_bytes: 7,
+            sha256: None,
+            started: at("2026-11-23T02:33:26.5Z"),
+            duration_ms: 12,
+            exit_status: Some(1),
+            redactions: [("bird-password".to_owned(), 2)].into(),
+        };
+        let manifest = Manifest::opening("n", at("2026-11-23T02:33:26Z"), Value::Null);
+        let manifest = manifest.closing(vec![item], at("2026-11-23T02:33:27Z"), false);
+        let json = manifest.to_json().unwrap();
+        assert_eq!(serde_json::from_slice::<Manifest>(&json).unwrap(), manifest);
+        let value: Value = serde_json::from_slice(&json).unwrap();
+        assert_eq!((&value["complete"], &value["interrupted"]), (&json!(true), &json!(false)));
+        assert_eq!(
+            value["items"][0],
+            json!({
+                "path": "nft_ruleset", "source": "nft list ruleset", "collector": "netfilter",
+                "outcome": "not-applicable", "reason": "no nf_tables", "bytes": 0, "originalBytes": 7,
+                "sha256": null, "started": "2026-11-23T02:33:26.5Z", "durationMs": 12, "exitStatus": 1,
+                "redactions": {"bird-password": 2}
+            })
+        );
+    }
+
+    #[test]
+    fn an_interrupted_run_is_not_complete() {
+        let manifest = Manifest::opening("n", at("2026-11-23T02:33:26Z"), Value::Null);
+        let manifest = manifest.closing(Vec::new(), at("2026-11-23T02:33:27Z"), true);
+        assert!(manifest.interrupted && !manifest.complete);
+    }
+}
