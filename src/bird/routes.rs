@@ -6,8 +6,8 @@
 //! 1007-192.168.36.64/26   via 10.128.0.1 on ens4 [Mesh_10_128_0_241 09:23:23 from 10.128.0.241] * (100/?) [i]
 //!                     unreachable [Mesh_10_128_0_244 09:23:24 from 10.128.0.244] (100/-) [i]
 //!  172.30.0.0/16      multipath [kernel1 01:50:27] * (10)
-//!  	via 10.0.0.2 on eth0 weight 1
-//!  	via 10.0.0.4 on eth0 weight 1
+//!      via 10.0.0.2 on eth0 weight 1
+//!      via 10.0.0.4 on eth0 weight 1
 //! ```
 //!
 //! BIRD 2 and 3 name the table, write the kind first and each next hop on a line of its own:
@@ -15,11 +15,12 @@
 //! ```text
 //! 1007-Table master4:
 //!  192.168.110.128/26   unicast [Mesh_10_0_0_2 01:54:58.778] * (100) [i]
-//!  	via 10.0.0.2 on eth0
+//!      via 10.0.0.2 on eth0
 //! ```
 //!
-//! A blank destination is that of the route above. `*`: the best route of its destination; `!` in its place: the
-//! best, which the kernel did not take. `(preference/metric)`, an `s` after the preference for a stale route.
+//! The lines of next hops begin with a tab. A blank destination is that of the route above. `*`: the best route of
+//! its destination; `!` in its place: the best, which the kernel did not take. `(preference/metric)`, an `s` after
+//! the preference for a stale route.
 
 use std::mem;
 
