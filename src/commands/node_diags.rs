@@ -62,7 +62,7 @@ pub(super) async fn run(
     } else {
         archive::Output::create(&path, args.force)?
     };
-    let writer = Writer::new(file, jobs(args), archive::LEVEL);
+    let writer = Writer::new(file, jobs(args), archive::writer::DEFAULT_LEVEL);
     let redactor = Arc::new(Redactor::new(learn(&host, &node).await));
 
     let opening = Manifest::opening(&node.name, host.time(), recorded_options(options, args));

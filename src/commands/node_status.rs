@@ -84,7 +84,7 @@ fn render(
         format if args.resource => {
             // kubectl shows a resource as YAML unless asked for JSON.
             let format = if format == Format::Json { Format::Json } else { Format::Yaml };
-            output::document(&status::resource::calico_node_status(status, evidence), format)
+            output::document(&status::resource(status, evidence), format)
         }
         Format::Json | Format::Yaml => output::document(status, output.format),
         Format::Table => Ok(output::status::table(status, output)),
