@@ -1,0 +1,7 @@
+//! The integration tests: one binary, one module for each command, and what they stand on: a fake root and a lab
+//! of real BIRDs.
+#![allow(clippy::disallowed_methods, reason = "tests build the machine that calivet looks at")]
+
+mod lab;
+mod node_status;
+mod root;
