@@ -4,8 +4,8 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-use crate::lab::peers::Peer;
-use crate::lab::{Daemons, Family, Lab};
+use crate::lab::peers::{self, Family, Peer};
+use crate::lab::{Daemons, Lab};
 use crate::root::Root;
 
 /// What one run gave: exit status and both streams as text.
@@ -56,7 +56,7 @@ fn shows_every_peer(lab: &Lab, status: &Value) {
         let shown = &status["bgp"][key];
         assert_eq!(shown["state"], "ready", "{key}: {shown:#}");
         assert_eq!(shown["routerId"], "10.0.0.1", "{key}");
-        let expected = lab.peers(family);
+        let expected = peers::of(family);
         let peers = shown["peers"].as_array().unwrap();
         let names: Vec<_> = peers.iter().map(|peer| peer["name"].as_str().unwrap()).collect();
         assert_eq!(names.len(), expected.len(), "{key}: {names:?}");
@@ -97,7 +97,7 @@ fn shows_peer(lab: &Lab, peer: &Peer, shown: &Value) {
 /// A table holds a row for each peer, with the address in the first cell.
 #[track_caller]
 fn tabulates_every_peer(lab: &Lab, table: &str) {
-    for peer in [Family::Ipv4, Family::Ipv6].into_iter().flat_map(|family| lab.peers(family)) {
+    for peer in peers::all() {
         let row = table.lines().find(|line| line.starts_with(&format!("| {} ", peer.address)));
         let row = row.unwrap_or_else(|| panic!("no row for {}:\n{table}", peer.address));
         let cells: Vec<_> = row.trim_matches('|').split('|').map(str::trim).collect();

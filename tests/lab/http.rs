@@ -82,9 +82,10 @@ fn respond(mut client: TcpStream, answer: &Mutex<(u16, String)>) -> std::io::Res
         }
         request.extend_from_slice(&part[..read]);
     }
-    let (status, text) = match request.starts_with(b"GET /liveness ") {
-        true => (200, String::new()),
-        false => answer.lock().unwrap().clone(),
+    let (status, text) = if request.starts_with(b"GET /liveness ") {
+        (200, String::new())
+    } else {
+        answer.lock().unwrap().clone()
     };
     write!(
         client,

@@ -48,6 +48,14 @@ enum Far {
     ShutDown,
 }
 
+/// An address family: which peers, and which of BIRD 1.6's daemons.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Family {
+    Ipv4,
+    Ipv6,
+}
+
+/// The AS number of the node and of most peers.
 const HERE: u32 = 64512;
 /// A peer's BIRD that waits for the node and expects it to be what it is.
 const WILLING: Far = Far::Bird("passive on; neighbor NODE as 64512;");
@@ -64,8 +72,7 @@ const ESTABLISHED: Peer = Peer {
     error: "",
 };
 
-/// The IPv4 peers.
-pub(crate) const IPV4: &[Peer] = &[
+const IPV4: &[Peer] = &[
     Peer { name: "Mesh_10_0_0_2", address: "10.0.0.2", ..ESTABLISHED },
     Peer {
         name: "Node_10_0_0_3",
@@ -192,8 +199,7 @@ pub(crate) const IPV4: &[Peer] = &[
     Peer { name: "tor1", address: "10.0.0.16", kind: "other", ..ESTABLISHED },
 ];
 
-/// The IPv6 peers.
-pub(crate) const IPV6: &[Peer] = &[
+const IPV6: &[Peer] = &[
     Peer { name: "Mesh_fd00__2", address: "fd00::2", ..ESTABLISHED },
     Peer {
         name: "Node_fd00__3",
@@ -243,6 +249,19 @@ pub(crate) const IPV6: &[Peer] = &[
     },
 ];
 
+/// The peers that the node's BIRD has in a family.
+pub(crate) fn of(family: Family) -> &'static [Peer] {
+    match family {
+        Family::Ipv4 => IPV4,
+        Family::Ipv6 => IPV6,
+    }
+}
+
+/// The peers of both families.
+pub(crate) fn all() -> impl Iterator<Item = &'static Peer> {
+    IPV4.iter().chain(IPV6)
+}
+
 impl Peer {
     /// Whether the session with it stands in the end.
     pub(crate) fn established(&self) -> bool {
@@ -276,9 +295,10 @@ impl Peer {
         let protocol = protocol.replace("NODE", if is_ipv6 { "fd00::1" } else { "10.0.0.1" });
         let port = self.port.unwrap_or(179);
         let routes = (0..3).fold(String::new(), |mut routes, block| {
-            let _ = match is_ipv6 {
-                false => writeln!(routes, "  route 192.168.{number}.{}/26 blackhole;", block * 64),
-                true => writeln!(routes, "  route fd00:{number}:{block}::/48 blackhole;"),
+            let _ = if is_ipv6 {
+                writeln!(routes, "  route fd00:{number}:{block}::/48 blackhole;")
+            } else {
+                writeln!(routes, "  route 192.168.{number}.{}/26 blackhole;", block * 64)
             };
             routes
         });
