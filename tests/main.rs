@@ -8,5 +8,7 @@
 )]
 
 mod lab;
+mod node_diags;
 mod node_status;
 mod root;
+mod run;

@@ -1,42 +1,17 @@
 //! `calivet node status`: against real BIRDs, from outside and inside, and against hosts that lack something.
 
-use std::process::{Command, Output};
+use std::path::Path;
+use std::process::Command;
 
 use serde_json::Value;
 
 use crate::lab::peers::{self, Family, Peer};
 use crate::lab::{Daemons, Lab};
 use crate::root::Root;
-
-/// What one run gave: exit status and both streams as text.
-#[derive(Debug)]
-struct Run {
-    status: i32,
-    stdout: String,
-    stderr: String,
-}
-
-impl Run {
-    /// What went to standard output, which must be one JSON document.
-    #[track_caller]
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout)
-            .unwrap_or_else(|error| panic!("not JSON: {error}: {self:?}"))
-    }
-}
-
-#[track_caller]
-fn run(command: &mut Command) -> Run {
-    let Output { status, stdout, stderr } = command.output().unwrap();
-    Run {
-        status: status.code().unwrap_or_else(|| panic!("ended by a signal: {status}")),
-        stdout: String::from_utf8(stdout).unwrap(),
-        stderr: String::from_utf8(stderr).unwrap(),
-    }
-}
+use crate::run::{Run, run};
 
 /// `calivet node status` from outside: the host's file system is `root`.
-fn of_root(root: &std::path::Path, options: &[&str]) -> Run {
+fn of_root(root: &Path, options: &[&str]) -> Run {
     run(Command::new(env!("CARGO_BIN_EXE_calivet"))
         .arg("--root")
         .arg(root)
