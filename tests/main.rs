@@ -1,0 +1,14 @@
+//! The integration tests: one binary, one module for each command, and what they stand on: a fake root and a lab
+//! of real BIRDs.
+#![allow(clippy::disallowed_methods, reason = "tests build the machine that calivet looks at")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a lab or a fake root that cannot be built fails its test"
+)]
+
+mod lab;
+mod node_diags;
+mod node_status;
+mod root;
+mod run;
