@@ -163,6 +163,13 @@ impl Artifact {
         self
     }
 
+    /// The same, which may take no longer than `time`.
+    #[must_use]
+    pub const fn within(mut self, time: Duration) -> Self {
+        self.max_time = Some(time);
+        self
+    }
+
     /// Where a bundle keeps it, relative to `diagnostics/`: its name, or for a file without one, the host's own
     /// path beneath `host/`.
     #[must_use]

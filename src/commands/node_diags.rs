@@ -63,7 +63,7 @@ pub(super) async fn run(
         archive::Output::create(&path, args.force)?
     };
     let writer = Writer::new(file, jobs(args), archive::writer::DEFAULT_LEVEL);
-    let redactor = Arc::new(Redactor::new(learn(&host, &node).await));
+    let redactor = Arc::new(Redactor::new(&learn(&host, &node).await));
 
     let opening = Manifest::opening(&node.name, host.time(), recorded_options(options, args));
     let mut recorder = Recorder::new(writer, &node, output);
@@ -249,22 +249,17 @@ async fn read_credentials(host: &Arc<Host>, node: &Node) -> Vec<(Artifact, Readi
                 && matches!(artifact.source, Source::File(_) | Source::Contained { .. })
         }));
     }
-    for row in &mut rows {
-        row.max_time = Some(FIRST_TIMEOUT);
-    }
-    let read = rows.into_iter().map(|row| {
-        let host = Arc::clone(host);
-        async move {
-            let reading = host.read(&row).await;
-            (row, reading)
-        }
+    let read = rows.into_iter().map(|row| async {
+        let row = row.within(FIRST_TIMEOUT);
+        let reading = host.read(&row).await;
+        (row, reading)
     });
     futures_util::future::join_all(read).await
 }
 
 async fn read(host: &Host, rows: &[Artifact]) -> Evidence {
     let read = rows.iter().map(|row| async move {
-        let row = Artifact { max_time: Some(FIRST_TIMEOUT), ..row.clone() };
+        let row = row.clone().within(FIRST_TIMEOUT);
         (row.path().into_owned(), host.read(&row).await)
     });
     futures_util::future::join_all(read).await.into_iter().collect()

@@ -29,7 +29,7 @@ pub(super) fn open_beneath(root: impl AsFd, path: &str, flags: OFlag) -> Result<
 }
 
 /// Whether the kernel (before 5.6) or a seccomp profile knows no `openat2`.
-fn lacks_openat2(errno: Errno) -> bool {
+pub(super) fn lacks_openat2(errno: Errno) -> bool {
     matches!(errno, Errno::ENOSYS | Errno::EPERM)
 }
 

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use tokio::sync::{OnceCell, mpsc};
 use tokio::task::spawn_blocking;
 
+use super::bird_socket::Question;
 use super::file::Location;
 use super::{
     Artifact, Extent, Family, Listing, Outcome, Reading, Source, Tree, bird_socket, command, file, http,
@@ -66,15 +67,17 @@ impl Live {
                 command::run(&self.root, felix, argv, limit, max_bytes, &chunks).await
             }
             Source::Bird { family, question } => {
-                let agents = processes::find(self.agents().await);
-                let daemon = match family {
-                    Family::Ipv4 => agents.bird,
-                    Family::Ipv6 => agents.bird6,
+                let pids = async {
+                    let agents = processes::find(self.agents().await);
+                    let daemon = match family {
+                        Family::Ipv4 => agents.bird,
+                        Family::Ipv6 => agents.bird6,
+                    };
+                    daemon.process.iter().map(|process| process.pid).collect()
                 };
-                let pids: Vec<u32> = daemon.process.iter().map(|process| process.pid).collect();
-                self.daemons
-                    .ask(&self.root, &pids, *family, question, limit, max_bytes, chunks)
-                    .await
+                let question =
+                    Question { family: *family, text: question.as_ref(), timeout: limit, max_bytes };
+                self.daemons.ask(&self.root, pids, question, chunks).await
             }
             Source::Http { port, path } => http::get(*port, path, limit, max_bytes, chunks).await,
             Source::Processes(extent) => {
