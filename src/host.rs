@@ -4,6 +4,7 @@
 //! asked), its place in a bundle and its limits. Bounds of time and bytes are kept here, so that no caller can
 //! forget them, and no answer is an error: a [`Reading`] says what happened and holds what there is.
 
+mod beneath;
 pub mod bird_socket;
 pub mod bundle;
 pub mod command;
@@ -157,7 +158,9 @@ impl Artifact {
     pub fn describe(&self) -> String {
         match &self.source {
             Source::File(path) => path.to_string(),
-            Source::Leaf { folder, path } => Path::new(folder.as_ref()).join(path).display().to_string(),
+            Source::Leaf { folder, path } => {
+                Path::new(folder.as_ref()).join(path).display().to_string()
+            }
             Source::Command(argv) => argv.to_string(),
             Source::Bird { family, question } => format!("{}: {question}", family.daemon()),
             Source::Http { port, path } => format!("http://127.0.0.1:{port}{path}"),
