@@ -32,18 +32,44 @@ pub(super) fn lacks_openat2(errno: Errno) -> bool {
 /// An errno in the words of the C library, beginning in lower case as in the middle of a sentence.
 pub(super) fn describe(errno: Errno) -> String {
     let text = errno.desc();
-    let mut letters = text.chars();
-    match letters.next() {
-        // An abbreviation ("RPC ...") keeps its case.
-        Some(first) if letters.as_str().starts_with(|c: char| c.is_ascii_uppercase()) => {
-            format!("{first}{}", letters.as_str())
+    match text.as_bytes() {
+        // Not an abbreviation ("I/O error").
+        [_, second, ..] if second.is_ascii_lowercase() => {
+            text[..1].to_ascii_lowercase() + &text[1..]
         }
-        Some(first) => format!("{}{}", first.to_ascii_lowercase(), letters.as_str()),
-        None => String::new(),
+        _ => text.to_owned(),
     }
 }
 
 /// Reads a link without following it.
 pub(super) fn read_link(folder: impl AsFd, name: &CStr) -> Option<String> {
     nix::fcntl::readlinkat(folder, name).ok().map(|target| target.to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn an_errno_begins_in_lower_case_unless_it_is_an_abbreviation() {
+        assert_eq!(describe(Errno::ENOENT), "no such file or directory");
+        assert_eq!(describe(Errno::EIO), "I/O error");
+    }
+
+    #[test]
+    fn absolute_links_stay_beneath_the_root() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("inside"), "").unwrap();
+        symlink("/inside", folder.path().join("good")).unwrap();
+        symlink("/etc/passwd", folder.path().join("bad")).unwrap();
+        symlink("../../../../../../etc/passwd", folder.path().join("worse")).unwrap();
+        let root = open_root(folder.path()).unwrap();
+        assert!(open_beneath(&root, "/good", OFlag::O_RDONLY).is_ok());
+        for name in ["/bad", "/worse"] {
+            let opened = open_beneath(&root, name, OFlag::O_RDONLY);
+            assert_eq!(opened.unwrap_err(), Errno::ENOENT, "{name}");
+        }
+    }
 }

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex as StdMutex};
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, listen, socket,
 };
+use proptest::prelude::*;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
@@ -270,7 +271,7 @@ async fn a_socket_that_may_not_be_used_is_denied() {
     let machine = Machine::new();
     let _listener = machine.listen("var/run/bird/bird.ctl");
     let socket = machine.root.path().join("var/run/bird/bird.ctl");
-    fs::set_permissions(&socket, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&socket, fs::Permissions::from_mode(0o000)).unwrap();
     drop(machine.listen("run/bird/bird.ctl"));
     let (reading, _) = machine.ask("show status", LATE).await;
     assert_eq!(reading.outcome, Outcome::Denied);
@@ -552,4 +553,61 @@ async fn an_answer_that_nobody_receives_ends_early() {
     let reading =
         machine.daemons.ask(machine.root.path(), ready(Vec::new()), question, chunks).await;
     assert_eq!(reading.outcome, Outcome::Interrupted);
+}
+
+#[tokio::test]
+async fn an_answer_is_the_same_wherever_it_is_broken_on_its_way() {
+    let machine = Machine::new();
+    play(machine.listen(CALICO), |mut stream| async move {
+        greet(&mut stream).await;
+        for at in 0..STATUS.len() {
+            stream.read_exact(&mut [0; 12]).await.unwrap();
+            for part in [&STATUS[..at], &STATUS[at..]] {
+                stream.write_all(part.as_bytes()).await.unwrap();
+                tokio::task::yield_now().await;
+            }
+        }
+    });
+    for at in 0..STATUS.len() {
+        let (reading, answer) = machine.ask("show status", LATE).await;
+        assert_eq!((reading.outcome, reading.reason), (Outcome::Ok, None), "broken at {at}");
+        assert_eq!(answer, format!("{WELCOME}{STATUS}"), "broken at {at}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn whatever_is_answered_is_kept_and_is_whole_only_with_a_last_line(
+        lines in proptest::collection::vec("[0-9]{3,5}[ -]?.{0,5}| .{0,5}|\\PC{0,9}", 0..6),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let machine = Machine::new();
+            let answer = lines.iter().fold(String::new(), |all, line| all + line + "\n");
+            let sent = answer.clone();
+            play(machine.listen(CALICO), move |mut stream| {
+                let sent = sent.clone();
+                async move {
+                    greet(&mut stream).await;
+                    stream.read_exact(&mut [0; 12]).await.unwrap();
+                    stream.write_all(sent.as_bytes()).await.unwrap();
+                }
+            });
+            let (reading, kept) = machine.ask("show status", LATE).await;
+            let kept = kept.strip_prefix(WELCOME).unwrap();
+            assert!(answer.starts_with(kept));
+            let is_last = |line: &str| {
+                let line = line.as_bytes();
+                line.len() > 4 && line[..4].iter().all(u8::is_ascii_digit) && line[4] == b' '
+            };
+            match reason(&reading).split(':').next() {
+                Some("") => assert!(kept.lines().last().is_some_and(is_last), "{kept}"),
+                Some("cut off") => assert!(kept == answer && !kept.lines().any(is_last), "{kept}"),
+                Some("garbled") => assert!(!kept.is_empty()),
+                other => panic!("{other:?}"),
+            }
+        });
+    }
 }
