@@ -77,6 +77,8 @@ pub struct Node {
     /// Names in `/proc/modules` and `/lib/modules/*/modules.builtin`; `None` where the kernel has no modules at
     /// all, so that nothing can be loaded by asking.
     pub modules: Option<Vec<String>>,
+    /// systemd is the first process, so that its tools have whom to ask.
+    pub systemd: bool,
     /// Where Calico's log files are.
     pub log_dir: PathBuf,
     /// How far back logs are wanted.
@@ -93,6 +95,7 @@ pub const FIRST: &[Artifact] = &[
     network::INTERFACES,
     netfilter::LEGACY_NAMES,
     netfilter::LEGACY_NAMES6,
+    system::INIT,
     kernel::MODULES,
     kernel::RELEASE,
     kernel::HOSTNAME,
@@ -127,6 +130,7 @@ impl Node {
             interfaces: text(&network::INTERFACES)
                 .map(|table| network::interface_names(&table))
                 .unwrap_or_default(),
+            systemd: text(&system::INIT).is_some_and(|name| name.trim() == "systemd"),
             legacy_iptables: in_use(&netfilter::LEGACY_NAMES),
             legacy_ip6tables: in_use(&netfilter::LEGACY_NAMES6),
             modules: has_modules.then(|| {

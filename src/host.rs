@@ -220,7 +220,7 @@ pub struct Tree {
     /// The folder, absolute, without a trailing slash.
     pub folder: Cow<'static, str>,
     /// Patterns of file paths relative to the folder; `*` and `?` match within one component, `**` any number
-    /// of components. One must match.
+    /// of components. One must match, and none of those that begin with `!`.
     pub include: Cow<'static, [&'static str]>,
     /// The sensitivity of each file.
     pub sensitivity: Sensitivity,

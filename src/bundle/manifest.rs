@@ -48,7 +48,10 @@ pub struct Manifest {
     pub options: Value,
     /// A signal or the deadline ended the run.
     pub interrupted: bool,
-    /// Everything that was to be asked was asked; `false` in the manifest with which a bundle opens.
+    /// The run came to its end and whatever was there was read whole (no item's [`Outcome::is_trouble`]);
+    /// `false` in the manifest with which a bundle opens.
+    ///
+    /// [`Outcome::is_trouble`]: crate::host::Outcome::is_trouble
     pub complete: bool,
     /// The proof that nothing on the node was changed; `null` where none was taken.
     #[serde(default)]
@@ -90,7 +93,8 @@ impl Manifest {
     /// The whole, when the run has ended.
     #[must_use]
     pub fn closing(self, items: Vec<Collected>, finished: Timestamp, interrupted: bool) -> Self {
-        Self { finished: Some(finished), interrupted, complete: !interrupted, items, ..self }
+        let complete = !interrupted && !items.iter().any(|item| item.outcome.is_trouble());
+        Self { finished: Some(finished), interrupted, complete, items, ..self }
     }
 
     /// As it stands in a bundle: indented JSON with a newline at its end.

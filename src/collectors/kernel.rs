@@ -50,10 +50,19 @@ pub(super) const COLLECTOR: Collector = Collector {
             &["*", "conf/all/*", "conf/default/*", "neigh/default/*", "route/*"],
         )
         .public(),
+        // From the secret, an interface's stable addresses are made (RFC 7217).
         Tree::new(
             "/proc/sys/net/ipv6",
-            &["*", "conf/all/*", "conf/default/*", "neigh/default/*", "route/*"],
-        ),
+            &[
+                "*",
+                "conf/all/*",
+                "conf/default/*",
+                "neigh/default/*",
+                "route/*",
+                "!conf/*/stable_secret",
+            ],
+        )
+        .public(),
         Tree::new("/etc/sysctl.d", CONF),
         Tree::new("/run/sysctl.d", CONF),
         Tree::new("/usr/local/lib/sysctl.d", CONF),

@@ -9,7 +9,6 @@ pub(super) const COLLECTOR: Collector = Collector {
         Artifact::file("/etc/NetworkManager/NetworkManager.conf"),
         Artifact::file("/var/lib/NetworkManager/NetworkManager-intern.conf"),
         Artifact::command("networkmanager/devices", "nmcli --fields all device status"),
-        Artifact::command("networkmanager/networkd_links", "networkctl list --no-pager"),
         Artifact::file("/etc/dhcpcd.conf"),
         Artifact::file("/etc/network/interfaces"),
         Artifact::file("/etc/systemd/networkd.conf"),
@@ -32,7 +31,10 @@ pub(super) const COLLECTOR: Collector = Collector {
         Tree::new("/etc/sysconfig/network", &["ifcfg-*"]),
         Tree::new("/etc/sysconfig/network-scripts", &["ifcfg-*"]),
     ],
-    more: |_| Rows::default(),
+    more: |node| {
+        let row = Artifact::command("networkmanager/networkd_links", "networkctl list --no-pager");
+        Rows { artifacts: if node.systemd { vec![row] } else { Vec::new() }, trees: Vec::new() }
+    },
 };
 
 /// systemd.network(5), systemd.link(5), systemd.netdev(5), each with its drop-ins.

@@ -28,6 +28,7 @@ fn full() -> Node {
         legacy_iptables: true,
         legacy_ip6tables: true,
         modules: None,
+        systemd: true,
         log_dir: PathBuf::from("/var/log/calico"),
         since: Some(Duration::from_secs(7200)),
         max_file_bytes: 1 << 20,

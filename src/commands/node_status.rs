@@ -26,6 +26,9 @@ pub(super) async fn run(
         let evidence = evidence(&host, args.resource).await;
         let status = status::node_status(host.time(), &evidence);
         output.print(&render(args, output, &status, &evidence)?)?;
+        for note in host.warnings().iter().cloned().chain(output::status::notes(&status)) {
+            output.note(&format!("note: {}", output::printable(&note)));
+        }
         return Ok(exit(status::verdict(&status)));
     };
     let mut before = None;

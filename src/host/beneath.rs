@@ -29,21 +29,19 @@ pub(super) fn open_beneath(root: impl AsFd, path: &str, flags: OFlag) -> Result<
 }
 
 /// Whether the kernel (before 5.6) or a seccomp profile knows no `openat2`.
-pub(super) fn lacks_openat2(errno: Errno) -> bool {
+fn lacks_openat2(errno: Errno) -> bool {
     matches!(errno, Errno::ENOSYS | Errno::EPERM)
 }
 
 /// An errno in the words of the C library, beginning in lower case as in the middle of a sentence.
 pub(super) fn describe(errno: Errno) -> String {
     let text = errno.desc();
-    let mut letters = text.chars();
-    match letters.next() {
-        // An abbreviation ("RPC ...") keeps its case.
-        Some(first) if letters.as_str().starts_with(|c: char| c.is_ascii_uppercase()) => {
-            format!("{first}{}", letters.as_str())
+    match text.as_bytes() {
+        // Not an abbreviation ("I/O error").
+        [_, second, ..] if second.is_ascii_lowercase() => {
+            text[..1].to_ascii_lowercase() + &text[1..]
         }
-        Some(first) => format!("{}{}", first.to_ascii_lowercase(), letters.as_str()),
-        None => String::new(),
+        _ => text.to_owned(),
     }
 }
 
@@ -136,6 +134,12 @@ mod tests {
         let mut text = String::new();
         std::fs::File::from(file).read_to_string(&mut text).unwrap();
         text
+    }
+
+    #[test]
+    fn an_errno_begins_in_lower_case_unless_it_is_an_abbreviation() {
+        assert_eq!(describe(Errno::ENOENT), "no such file or directory");
+        assert_eq!(describe(Errno::EIO), "I/O error");
     }
 
     #[test]

@@ -26,16 +26,18 @@ const MAX_FOUND: usize = 20_000;
 /// How many names it looks at.
 const MAX_SEEN: usize = 200_000;
 
+/// A pattern's components.
+type Pattern<'a> = Vec<&'a [u8]>;
+
 /// What a walk has found so far, so that it is not lost when the walk hangs.
 pub(super) type Shared = Arc<Mutex<Vec<Found>>>;
 
 /// Walks a tree and leaves what it finds in `found`. Blocks: it belongs on a thread that can be abandoned.
 pub(super) fn walk(root: &Path, tree: &Tree, found: &Shared) -> (Outcome, Option<String>) {
-    let patterns: Vec<Vec<&[u8]>> = tree
-        .include
-        .iter()
-        .map(|pattern| pattern.as_bytes().split(|byte| *byte == b'/').collect())
-        .collect();
+    let components = |pattern: &'static str| pattern.as_bytes().split(|byte| *byte == b'/').collect();
+    let wanted = tree.include.iter().filter(|pattern| !pattern.starts_with('!')).map(|pattern| components(pattern));
+    let unwanted = tree.include.iter().filter_map(|pattern| pattern.strip_prefix('!')).map(components);
+    let patterns = [wanted.collect(), unwanted.collect()];
     let mut walk = Walk { patterns, found, seen: 0, troubles: Vec::new(), folders: HashSet::new() };
     let opened = beneath::open_root(root).and_then(|root| {
         beneath::open_beneath(&root, &tree.folder, OFlag::O_RDONLY | OFlag::O_DIRECTORY)
@@ -54,7 +56,8 @@ pub(super) fn walk(root: &Path, tree: &Tree, found: &Shared) -> (Outcome, Option
 }
 
 struct Walk<'a> {
-    patterns: Vec<Vec<&'a [u8]>>,
+    /// Of what is wanted, and of what is not.
+    patterns: [Vec<Pattern<'a>>; 2],
     found: &'a Shared,
     seen: usize,
     troubles: Vec<(Outcome, String)>,
@@ -101,14 +104,18 @@ impl Walk<'_> {
     fn entry(&mut self, folder: &Dir, name: &CStr, parent: &Path, depth: usize) {
         let path = parent.join(OsStr::from_bytes(name.to_bytes()));
         let components: Vec<&[u8]> = path.iter().map(OsStr::as_bytes).collect();
-        let is_wanted = self.patterns.iter().any(|pattern| matches_path(pattern, &components));
-        let may_lead = self.patterns.iter().any(|pattern| may_lead(pattern, &components));
+        let [wanted, unwanted] = &self.patterns;
+        let is_wanted = wanted.iter().any(|pattern| matches_path(pattern, &components))
+            && !unwanted.iter().any(|pattern| matches_path(pattern, &components));
+        let may_lead = wanted.iter().any(|pattern| may_lead(pattern, &components));
         if !is_wanted && !may_lead {
             return;
         }
         // What vanishes while it is looked at was never there.
         let Ok(stat) = fstatat(folder, name, AtFlags::AT_SYMLINK_NOFOLLOW) else { return };
         match refusal(&stat) {
+            // The kernel has files that can only be written: a write does something.
+            None if stat.st_mode & 0o444 == 0 => {}
             None => {
                 if is_wanted {
                     self.find(path, &stat, None);

@@ -45,7 +45,16 @@ pub fn table(status: &NodeStatus, output: Output) -> String {
 pub fn wide(status: &NodeStatus, output: Output) -> String {
     let mut text = format!("Node {} at {}\n", or_unknown(status.node.as_deref()), seconds(status.time));
     let felix = &status.agents.felix;
-    let _ = writeln!(text, "{}", agent_line("Felix", felix.running, felix.pid, felix.reason.as_deref()));
+    let health = [("live", felix.live), ("ready", felix.ready)].map(|(word, is)| match is {
+        Some(true) => word.to_owned(),
+        Some(false) => format!("not {word}"),
+        None => format!("{word}: not known"),
+    });
+    let _ = match (felix.running, felix.pid) {
+        (Some(true), Some(pid)) => writeln!(text, "Felix: pid {pid}, {}", health.join(", ")),
+        (Some(true), None) => writeln!(text, "Felix: {}", health.join(", ")),
+        _ => Ok(()),
+    };
     text += &render(status, |family| {
         let rows: Vec<Row> = family.peers.iter().map(|peer| wide_row(peer, status.time, output)).collect();
         table::render(&WIDE_HEADING, &rows, false)
@@ -103,9 +112,8 @@ pub fn watch(
 #[must_use]
 pub fn notes(status: &NodeStatus) -> Vec<String> {
     let mut notes = Vec::new();
-    let felix = &status.agents.felix;
-    if let Some(reason) = &felix.reason {
-        notes.push(format!("felix: {}", printable(reason)));
+    if let Some(reason) = &status.agents.felix.reason {
+        notes.push(format!("Felix: {}", printable(reason)));
     }
     for (family, label) in [(&status.bgp.ipv4, "IPv4"), (&status.bgp.ipv6, "IPv6")] {
         if let Some(restart) = &family.graceful_restart {
@@ -216,19 +224,6 @@ fn style(peer: &Peer, output: Output) -> Style {
     } else {
         Style::new()
     }
-}
-
-fn agent_line(name: &str, running: Option<bool>, pid: Option<u32>, reason: Option<&str>) -> String {
-    let mut line = match (running, pid) {
-        (Some(true), Some(pid)) => format!("{name}: running, pid {pid}"),
-        (Some(true), None) => format!("{name}: running"),
-        (Some(false), _) => format!("{name}: not running"),
-        (None, _) => format!("{name}: not known"),
-    };
-    if let Some(reason) = reason {
-        let _ = write!(line, "; {}", printable(reason));
-    }
-    line
 }
 
 fn or_dash(text: Option<&str>) -> String {

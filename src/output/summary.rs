@@ -55,16 +55,37 @@ pub fn render(manifest: &Manifest, status: &NodeStatus) -> String {
     text
 }
 
+/// The items, those with the same reason together.
 fn section<'a>(text: &mut String, items: impl Iterator<Item = &'a Collected>, none: &str) {
-    let mut any = false;
+    let mut groups: Vec<(String, Vec<&str>)> = Vec::new();
     for item in items {
-        any = true;
-        let reason = item.reason.as_deref().unwrap_or("no reason is known");
-        let _ = writeln!(text, "{}\n    {}: {}", printable(&item.path), item.outcome, printable(reason));
+        let reason = match item.reason.as_deref() {
+            // The path says which: the sentence need not.
+            Some(reason) if is_plain_absence(item, reason) => "no such file or folder",
+            Some(reason) => reason,
+            None => "no reason is known",
+        };
+        let reason = format!("{}: {}", item.outcome, printable(reason));
+        match groups.iter_mut().find(|(known, _)| *known == reason) {
+            Some((_, paths)) => paths.push(&item.path),
+            None => groups.push((reason, vec![&item.path])),
+        }
     }
-    if !any {
+    if groups.is_empty() {
         let _ = writeln!(text, "{none}");
     }
+    for (reason, paths) in groups {
+        let _ = writeln!(text, "{reason}");
+        for path in paths {
+            let _ = writeln!(text, "    {}", printable(path));
+        }
+    }
+}
+
+fn is_plain_absence(item: &Collected, reason: &str) -> bool {
+    item.outcome == Outcome::Missing
+        && reason.starts_with("failed to ")
+        && reason.ends_with(&format!("{}: no such file or directory", item.source))
 }
 
 /// One line: how many items, and how many of them are not whole.

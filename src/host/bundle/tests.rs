@@ -304,6 +304,7 @@ fn a_tree_is_listed_from_what_the_bundle_holds_of_it() {
     ];
     let bundle = with_manifest(items, &entries);
     let tree = Tree {
+        name: "".into(),
         folder: Cow::Borrowed(folder),
         include: Cow::Borrowed(&["*.conf", "*.conflist", "**/x.con?"]),
         sensitivity: Sensitivity::Private,
