@@ -286,13 +286,19 @@ impl Lab {
     fn shut_peers_down(&self) {
         let deadline = Instant::now() + PATIENCE;
         for peer in peers::all().filter(|peer| peer.is_shut_down()) {
-            let socket = self.socket_of(peer);
-            while !ask(&socket, "show protocols node")
-                .is_ok_and(|said| said.contains("Established"))
-            {
-                assert!(Instant::now() < deadline, "{} was never established", peer.name);
-                std::thread::sleep(Duration::from_millis(50));
+            // Each end gets there on its own time, and a session that only one of them has ends otherwise.
+            let ends = [
+                (self.socket(self.daemon(Family::Ipv4)), peer.name),
+                (self.socket_of(peer), "node"),
+            ];
+            for (socket, protocol) in ends {
+                let question = format!("show protocols {protocol}");
+                while !ask(&socket, &question).is_ok_and(|said| said.contains("Established")) {
+                    assert!(Instant::now() < deadline, "{} was never established", peer.name);
+                    std::thread::sleep(Duration::from_millis(50));
+                }
             }
+            let socket = self.socket_of(peer);
             ask(&socket, "disable node").unwrap();
         }
     }

@@ -27,7 +27,7 @@ pub(crate) struct Peer {
     far: Far,
     /// The state of the protocol in the end.
     pub(crate) state: &'static str,
-    /// The BGP states that BIRD then shows in turns; empty where it shows none.
+    /// The BGP states that BIRD then shows in turns, some for no more than a moment; empty where it shows none.
     pub(crate) bgp_states: &'static [&'static str],
     /// The error that BIRD then shows; empty where it shows none.
     pub(crate) error: &'static str,
@@ -80,7 +80,7 @@ const IPV4: &[Peer] = &[
         kind: "node specific",
         far: Far::Host,
         state: "start",
-        bgp_states: &["Active", "Connect"],
+        bgp_states: &["Active", "Connect", "Idle"],
         error: "Socket: Connection refused",
         ..ESTABLISHED
     },
@@ -151,7 +151,7 @@ const IPV4: &[Peer] = &[
         address: "10.0.0.11",
         far: Far::Absent,
         state: "start",
-        bgp_states: &["Connect", "Active"],
+        bgp_states: &["Connect", "Active", "Idle"],
         error: "Socket: No route to host",
         ..ESTABLISHED
     },
@@ -207,7 +207,7 @@ const IPV6: &[Peer] = &[
         kind: "node specific",
         far: Far::Host,
         state: "start",
-        bgp_states: &["Active", "Connect"],
+        bgp_states: &["Active", "Connect", "Idle"],
         error: "Socket: Connection refused",
         ..ESTABLISHED
     },
