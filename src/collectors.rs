@@ -135,10 +135,8 @@ impl Node {
             legacy_ip6tables: in_use(&netfilter::LEGACY_NAMES6),
             modules: has_modules.then(|| {
                 let loaded = text(&kernel::MODULES).map(|table| kernel::module_names(&table));
-                let builtin = then(evidence)
-                    .first()
-                    .and_then(text)
-                    .map(|list| kernel::builtin_names(&list));
+                let builtin =
+                    then(evidence).first().and_then(text).map(|list| kernel::builtin_names(&list));
                 [loaded.unwrap_or_default(), builtin.unwrap_or_default()].concat()
             }),
             ..Self::default()

@@ -64,9 +64,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<Exit> {
     let output = Output::new(&cli.options);
     let result = runtime.block_on(async {
         match &cli.command {
-            Command::Node(Node::Status(args)) => {
-                node_status::run(&cli.options, args, output).await
-            }
+            Command::Node(Node::Status(args)) => node_status::run(&cli.options, args, output).await,
             Command::Node(Node::Diags(args)) => node_diags::run(&cli.options, args, output).await,
         }
     });

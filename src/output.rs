@@ -134,7 +134,8 @@ pub fn document(value: &impl Serialize, format: Format) -> anyhow::Result<String
 #[must_use]
 pub fn printable(text: &str) -> Cow<'_, str> {
     let is_harmless = |character: char| {
-        !character.is_control() && !matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        !character.is_control()
+            && !matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
     if text.chars().all(is_harmless) {
         return Cow::Borrowed(text);

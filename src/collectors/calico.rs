@@ -15,7 +15,11 @@ pub(super) const COLLECTOR: Collector = Collector {
         Artifact::file("/var/lib/calico/mtu"),
         Artifact::file("/var/lib/calico/shutdownTS"),
     ],
-    trees: &[Tree::new("/etc/calico", &["*.cfg", "*.yaml", "*.yml", "*.json", "*.conf"])],
+    trees: &[Tree::new(
+        "/etc/calico",
+        // confd's output is on the host where Calico runs without a container.
+        &["*.cfg", "*.yaml", "*.yml", "*.json", "*.conf", "confd/config/*.cfg"],
+    )],
     more: |node| {
         // The default file is in the folder above.
         if node.config.starts_with("/etc/calico") || node.config.as_os_str().is_empty() {

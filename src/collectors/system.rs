@@ -29,7 +29,10 @@ pub(super) const COLLECTOR: Collector = Collector {
     more: |node| {
         let artifacts = if node.systemd {
             vec![
-                Artifact::command("system/failed-units", "systemctl list-units --failed --no-pager"),
+                Artifact::command(
+                    "system/failed-units",
+                    "systemctl list-units --failed --no-pager",
+                ),
                 Artifact::command("system/time", "timedatectl show"),
             ]
         } else {

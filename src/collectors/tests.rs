@@ -96,7 +96,8 @@ fn the_evidence_of_the_status_is_what_a_bundle_holds() {
         assert!(held.contains(artifact.path().as_ref()), "{} is in no bundle", artifact.path());
     }
     let answers = crate::host::Family::ALL.map(judged::Answers::of);
-    let asked = answers.iter().flat_map(|answers| [answers.status, answers.protocols, answers.route]);
+    let asked =
+        answers.iter().flat_map(|answers| [answers.status, answers.protocols, answers.route]);
     let single = [judged::PROCESSES, judged::FELIX_LIVENESS, judged::FELIX_READINESS];
     for path in single.into_iter().chain([judged::NODENAME, judged::HOSTNAME]).chain(asked) {
         assert!(held.contains(path), "{path} is in no bundle");

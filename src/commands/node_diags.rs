@@ -113,7 +113,9 @@ pub(super) async fn run(
 
     output.note(&output::summary::line(&manifest, Some(bytes)));
     match output.format {
-        Format::Json | Format::Yaml => output.print(&output::document(&manifest, output.format)?)?,
+        Format::Json | Format::Yaml => {
+            output.print(&output::document(&manifest, output.format)?)?
+        }
         Format::Table | Format::Wide if to_stdout => {}
         Format::Table | Format::Wide if output.quiet => {
             output.print(&format!("{}\n", path.display()))?;
@@ -191,11 +193,17 @@ fn dry_run(chosen: &[Task], left_out: &[(Task, String)], output: Output) -> anyh
                 let credential = artifact.sensitivity == Sensitivity::Credential;
                 row(artifact.path().into_owned(), artifact.describe(), credential);
             }),
-            Work::Leaf(artifact, _) => row(artifact.path().into_owned(), artifact.describe(), false),
+            Work::Leaf(artifact, _) => {
+                row(artifact.path().into_owned(), artifact.describe(), false)
+            }
             Work::Tree(tree) => {
                 let patterns = tree.include.join(",");
                 let credential = tree.sensitivity == Sensitivity::Credential;
-                row(format!("{}/", tree.path()), format!("{}/{{{patterns}}}", tree.folder), credential);
+                row(
+                    format!("{}/", tree.path()),
+                    format!("{}/{{{patterns}}}", tree.folder),
+                    credential,
+                );
             }
         }
     }
@@ -334,7 +342,11 @@ impl Recorder {
             let finished = entry.finish(modified.unwrap_or(collected.started)).await;
             self.writer.append(finished).await?;
         }
-        self.progress.set_message(format!("{} items: {}", self.items.len(), output::printable(&collected.path)));
+        self.progress.set_message(format!(
+            "{} items: {}",
+            self.items.len(),
+            output::printable(&collected.path)
+        ));
         self.items.push(collected);
         Ok(())
     }
@@ -375,9 +387,7 @@ struct Signals([(tokio::signal::unix::Signal, u8); 3]);
 impl Signals {
     fn new() -> anyhow::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
-        let listen = |kind: SignalKind, number| {
-            Ok::<_, std::io::Error>((signal(kind)?, number))
-        };
+        let listen = |kind: SignalKind, number| Ok::<_, std::io::Error>((signal(kind)?, number));
         let all = || {
             Ok::<_, std::io::Error>([
                 listen(SignalKind::interrupt(), 2)?,

@@ -26,7 +26,10 @@ pub(super) async fn run(
         let evidence = evidence(&host, args.resource).await;
         let status = status::node_status(host.time(), &evidence);
         output.print(&render(args, output, &status, &evidence)?)?;
-        for note in host.warnings().iter().cloned().chain(output::status::notes(&status)) {
+        // A document holds all this itself.
+        let is_shown = matches!(output.format, Format::Table | Format::Wide) && !args.resource;
+        let notes = host.warnings().iter().cloned().chain(output::status::notes(&status));
+        for note in notes.filter(|_| is_shown) {
             output.note(&format!("note: {}", output::printable(&note)));
         }
         return Ok(exit(status::verdict(&status)));

@@ -65,7 +65,8 @@ pub(super) fn open_without_links(folder: impl AsFd, path: &Path, flags: OFlag) -
     let mut components = path.components().peekable();
     while let Some(component) = components.next() {
         let Component::Normal(name) = component else { return Err(Errno::EXDEV) };
-        let flags = if components.peek().is_some() { OFlag::O_PATH | OFlag::O_DIRECTORY } else { flags };
+        let flags =
+            if components.peek().is_some() { OFlag::O_PATH | OFlag::O_DIRECTORY } else { flags };
         at = openat(&at, name, flags | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())?;
     }
     Ok(at)
@@ -154,10 +155,10 @@ mod tests {
         symlink("loop", at("loop")).unwrap();
         symlink("/etc/passwd", at("escape")).unwrap();
         let root = open_root(folder.path()).unwrap();
-        let ways: [&dyn Fn(&str) -> Result<OwnedFd>; 2] = [
-            &|path| open_beneath(&root, path, OFlag::O_RDONLY),
-            &|path| walk_beneath(&root, Path::new(path), OFlag::O_RDONLY),
-        ];
+        let ways: [&dyn Fn(&str) -> Result<OwnedFd>; 2] =
+            [&|path| open_beneath(&root, path, OFlag::O_RDONLY), &|path| {
+                walk_beneath(&root, Path::new(path), OFlag::O_RDONLY)
+            }];
         for open in ways {
             assert_eq!(text(open("/var/run/calico/x").unwrap()), "inside");
             assert_eq!(text(open("/var/up").unwrap()), "inside");

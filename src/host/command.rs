@@ -68,7 +68,10 @@ pub(super) async fn run(
             return reading;
         }
     }
-    Reading::failed(Outcome::Missing, format!("{absent}, nor in the container of process {}", felix.pid))
+    Reading::failed(
+        Outcome::Missing,
+        format!("{absent}, nor in the container of process {}", felix.pid),
+    )
 }
 
 async fn child(
@@ -153,7 +156,8 @@ fn tell(reading: &mut Reading, status: ExitStatus, is_whole: bool, stderr: &[u8]
         }
         (Some(code), _) => reading.reason = Some(format!("exit status {code}{said}")),
         (None, Some(signal)) => {
-            let name = Signal::try_from(signal).map_or_else(|_| signal.to_string(), |name| name.to_string());
+            let name = Signal::try_from(signal)
+                .map_or_else(|_| signal.to_string(), |name| name.to_string());
             reading.reason = Some(format!("it was ended by signal {name}{said}"));
         }
         (None, None) => reading.reason = Some(format!("it ended in an unknown way{said}")),
@@ -294,4 +298,3 @@ async fn keep(mut pipe: impl AsyncRead + Unpin, kept: &mut Vec<u8>) {
         kept.extend_from_slice(&chunk[..length.min(room)]);
     }
 }
-

@@ -48,8 +48,12 @@ pub(super) fn in_root(root: &Path, argv: &[&str]) -> Vec<OsString> {
 /// The arguments that make a child run `argv` in the mount namespace of the process that started at
 /// `start_time`.
 pub(super) fn in_container(pid: u32, start_time: u64, argv: &[&str]) -> Vec<OsString> {
-    let mut arguments =
-        vec![CONFINED.into(), "mount-ns".into(), pid.to_string().into(), start_time.to_string().into()];
+    let mut arguments = vec![
+        CONFINED.into(),
+        "mount-ns".into(),
+        pid.to_string().into(),
+        start_time.to_string().into(),
+    ];
     arguments.extend(argv.iter().map(OsString::from));
     arguments
 }
@@ -99,7 +103,8 @@ fn enter(arguments: &[OsString]) -> Result<&[OsString], String> {
             if start_time_of(Path::new("/proc"), pid) != Some(start_time) {
                 return Err(format!("process {pid} has ended"));
             }
-            nix::sched::setns(namespace, CloneFlags::CLONE_NEWNS).map_err(|errno| errno.to_string())?;
+            nix::sched::setns(namespace, CloneFlags::CLONE_NEWNS)
+                .map_err(|errno| errno.to_string())?;
             nix::unistd::chdir("/").map_err(|errno| errno.to_string())?;
             Ok(argv)
         }
@@ -122,7 +127,8 @@ pub(super) fn find(root: &Path, name: &str) -> Option<String> {
     }
     let root = beneath::open_root(root).ok()?;
     let is_safe = |path: &str, kind: SFlag| {
-        let stat = beneath::open_beneath(&root, path, OFlag::O_PATH).and_then(|found| fstat(&found));
+        let stat =
+            beneath::open_beneath(&root, path, OFlag::O_PATH).and_then(|found| fstat(&found));
         stat.is_ok_and(|stat| {
             let mode = Mode::from_bits_truncate(stat.st_mode);
             SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == kind
@@ -151,7 +157,8 @@ pub(super) fn is_as_powerful_as_host(root: &Path, pid: u32) -> Result<(), String
             return Err(format!("process {pid} is not in the host's {name}"));
         }
     }
-    let status = std::fs::read_to_string(other.join("status")).map_err(|error| error.to_string())?;
+    let status =
+        std::fs::read_to_string(other.join("status")).map_err(|error| error.to_string())?;
     let field = |name: &str| {
         let value = status.lines().find_map(|line| line.strip_prefix(name));
         value.map(|value| value.trim().to_owned())

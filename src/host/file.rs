@@ -85,14 +85,18 @@ impl Stop {
                 let reason = format!("failed to open {name}: {}", beneath::describe(errno));
                 (outcome_of(errno), Some(reason))
             }
-            Self::Kind(kind) => (Outcome::NotApplicable, Some(format!("{name} is {kind}, not read"))),
+            Self::Kind(kind) => {
+                (Outcome::NotApplicable, Some(format!("{name} is {kind}, not read")))
+            }
             Self::Read(error) => {
                 let errno = error.raw_os_error().map(Errno::from_raw);
                 let outcome = errno.map_or(Outcome::Failed, outcome_of);
                 (outcome, Some(format!("failed to read {name}: {error}")))
             }
             Self::Larger(reason) => (Outcome::Truncated, Some(reason)),
-            Self::Unwanted => (Outcome::Interrupted, Some("the run was ended before it was whole".to_owned())),
+            Self::Unwanted => {
+                (Outcome::Interrupted, Some("the run was ended before it was whole".to_owned()))
+            }
         }
     }
 }
@@ -230,4 +234,3 @@ fn fill(file: &mut &File, limit: u64) -> io::Result<Vec<u8>> {
     file.take(limit.min(CHUNK as u64)).read_to_end(&mut chunk)?;
     Ok(chunk)
 }
-

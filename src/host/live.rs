@@ -11,8 +11,8 @@ use tokio::task::spawn_blocking;
 use super::bird_socket::Question;
 use super::file::Location;
 use super::{
-    Artifact, Extent, Family, Listing, Outcome, Reading, Source, Tree, bird_socket, command, file, http,
-    kernel_log, process, tree,
+    Artifact, Extent, Family, Listing, Outcome, Reading, Source, Tree, bird_socket, command, file,
+    http, kernel_log, process, tree,
 };
 use crate::processes::{self, Agent, Process};
 
@@ -45,7 +45,11 @@ impl Live {
     }
 
     /// See [`super::Host::stream`].
-    pub(super) async fn stream(&self, artifact: &Artifact, chunks: mpsc::Sender<Vec<u8>>) -> Reading {
+    pub(super) async fn stream(
+        &self,
+        artifact: &Artifact,
+        chunks: mpsc::Sender<Vec<u8>>,
+    ) -> Reading {
         let limit = artifact.max_time.unwrap_or(self.timeout);
         let max_bytes = artifact.max_bytes;
         match &artifact.source {
@@ -54,7 +58,8 @@ impl Live {
                 read_file(location, max_bytes, limit, chunks).await
             }
             Source::Leaf { folder, path } => {
-                let location = Location::InFolder(self.root.clone(), folder.to_string(), path.clone());
+                let location =
+                    Location::InFolder(self.root.clone(), folder.to_string(), path.clone());
                 read_file(location, max_bytes, limit, chunks).await
             }
             Source::Contained { pid, path } => {
@@ -75,8 +80,12 @@ impl Live {
                     };
                     daemon.process.iter().map(|process| process.pid).collect()
                 };
-                let question =
-                    Question { family: *family, text: question.as_ref(), timeout: limit, max_bytes };
+                let question = Question {
+                    family: *family,
+                    text: question.as_ref(),
+                    timeout: limit,
+                    max_bytes,
+                };
                 self.daemons.ask(&self.root, pids, question, chunks).await
             }
             Source::Http { port, path } => http::get(*port, path, limit, max_bytes, chunks).await,
@@ -133,7 +142,9 @@ async fn read_file(
     let read = spawn_blocking(move || file::read(&location, max_bytes, &chunks));
     match tokio::time::timeout(limit, read).await {
         Ok(Ok(reading)) => reading,
-        Ok(Err(error)) => Reading::failed(Outcome::Failed, format!("a fault of calivet's own: {error}")),
+        Ok(Err(error)) => {
+            Reading::failed(Outcome::Failed, format!("a fault of calivet's own: {error}"))
+        }
         Err(_) => Reading {
             started: begun.0,
             duration: begun.1.elapsed(),

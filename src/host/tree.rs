@@ -34,9 +34,15 @@ pub(super) type Shared = Arc<Mutex<Vec<Found>>>;
 
 /// Walks a tree and leaves what it finds in `found`. Blocks: it belongs on a thread that can be abandoned.
 pub(super) fn walk(root: &Path, tree: &Tree, found: &Shared) -> (Outcome, Option<String>) {
-    let components = |pattern: &'static str| pattern.as_bytes().split(|byte| *byte == b'/').collect();
-    let wanted = tree.include.iter().filter(|pattern| !pattern.starts_with('!')).map(|pattern| components(pattern));
-    let unwanted = tree.include.iter().filter_map(|pattern| pattern.strip_prefix('!')).map(components);
+    let components =
+        |pattern: &'static str| pattern.as_bytes().split(|byte| *byte == b'/').collect();
+    let wanted = tree
+        .include
+        .iter()
+        .filter(|pattern| !pattern.starts_with('!'))
+        .map(|pattern| components(pattern));
+    let unwanted =
+        tree.include.iter().filter_map(|pattern| pattern.strip_prefix('!')).map(components);
     let patterns = [wanted.collect(), unwanted.collect()];
     let mut walk = Walk { patterns, found, seen: 0, troubles: Vec::new(), folders: HashSet::new() };
     let opened = beneath::open_root(root).and_then(|root| {
@@ -122,12 +128,14 @@ impl Walk<'_> {
                 }
             }
             Some("a folder") if may_lead && depth + 1 < MAX_DEPTH => {
-                let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+                let flags =
+                    OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
                 let opened = openat(folder, name, flags, Mode::empty());
                 if let Err(errno) = opened.and_then(|inner| self.folder(inner, &path, depth + 1))
                     && errno != Errno::ENOENT
                 {
-                    let reason = format!("failed to list {}: {}", path.display(), beneath::describe(errno));
+                    let reason =
+                        format!("failed to list {}: {}", path.display(), beneath::describe(errno));
                     self.trouble(outcome_of(errno), reason);
                 }
             }
@@ -146,7 +154,8 @@ impl Walk<'_> {
     }
 
     fn find(&mut self, path: PathBuf, stat: &FileStat, refusal: Option<String>) {
-        let modified = Timestamp::new(stat.st_mtime, i32::try_from(stat.st_mtime_nsec).unwrap_or(0));
+        let modified =
+            Timestamp::new(stat.st_mtime, i32::try_from(stat.st_mtime_nsec).unwrap_or(0));
         let found = Found {
             path,
             refusal,
@@ -177,7 +186,8 @@ pub(super) fn matches_path(pattern: &[&[u8]], path: &[&[u8]]) -> bool {
     match (pattern.split_first(), path.split_first()) {
         (None, None) => true,
         (Some((&b"**", rest)), _) => {
-            matches_path(rest, path) || path.split_first().is_some_and(|(_, path)| matches_path(pattern, path))
+            matches_path(rest, path)
+                || path.split_first().is_some_and(|(_, path)| matches_path(pattern, path))
         }
         (Some((glob, pattern)), Some((name, path))) => {
             matches_name(glob, name) && matches_path(pattern, path)
@@ -223,4 +233,3 @@ fn matches_name(glob: &[u8], name: &[u8]) -> bool {
     }
     glob[at_glob..].iter().all(|byte| *byte == b'*')
 }
-

@@ -9,8 +9,8 @@ use jiff::fmt::friendly::{Designator, Spacing, SpanPrinter};
 
 use super::table::{self, Row};
 use super::{Output, printable};
-use crate::host::Family;
 use crate::bird::status::GracefulRestart;
+use crate::host::Family;
 use crate::status::{FamilyStatus, NodeStatus, Peer, PeerType, State};
 
 const HEADING: [&str; 5] = ["Peer address", "Peer type", "State", "Since", "Info"];
@@ -43,7 +43,8 @@ pub fn table(status: &NodeStatus, output: Output) -> String {
 /// `-o wide`: every column, each peer on one line.
 #[must_use]
 pub fn wide(status: &NodeStatus, output: Output) -> String {
-    let mut text = format!("Node {} at {}\n", or_unknown(status.node.as_deref()), seconds(status.time));
+    let mut text =
+        format!("Node {} at {}\n", or_unknown(status.node.as_deref()), seconds(status.time));
     let felix = &status.agents.felix;
     let health = [("live", felix.live), ("ready", felix.ready)].map(|(word, is)| match is {
         Some(true) => word.to_owned(),
@@ -56,7 +57,8 @@ pub fn wide(status: &NodeStatus, output: Output) -> String {
         _ => Ok(()),
     };
     text += &render(status, |family| {
-        let rows: Vec<Row> = family.peers.iter().map(|peer| wide_row(peer, status.time, output)).collect();
+        let rows: Vec<Row> =
+            family.peers.iter().map(|peer| wide_row(peer, status.time, output)).collect();
         table::render(&WIDE_HEADING, &rows, false)
     });
     for (family, label) in [(&status.bgp.ipv4, "IPv4"), (&status.bgp.ipv6, "IPv6")] {
@@ -82,7 +84,11 @@ pub fn watch(
     every: u64,
 ) -> String {
     let clear = if output.color { "\x1b[H\x1b[2J" } else { "" };
-    let mut text = format!("{clear}Every {every}s: node {} at {}\n\n", or_unknown(status.node.as_deref()), seconds(status.time));
+    let mut text = format!(
+        "{clear}Every {every}s: node {} at {}\n\n",
+        or_unknown(status.node.as_deref()),
+        seconds(status.time)
+    );
     text += &render(status, |family| {
         let rows = family.peers.iter().map(|peer| {
             let mut row = row(peer, output);
@@ -137,9 +143,8 @@ fn render(status: &NodeStatus, peers: impl Fn(&FamilyStatus) -> String) -> Strin
         ),
     };
     let families = [(Family::Ipv4, &status.bgp.ipv4), (Family::Ipv6, &status.bgp.ipv6)];
-    let is_absent = |family: &FamilyStatus| {
-        matches!(family.state, Some(State::NotRunning | State::Disabled))
-    };
+    let is_absent =
+        |family: &FamilyStatus| matches!(family.state, Some(State::NotRunning | State::Disabled));
     if families.iter().all(|(_, family)| is_absent(family)) {
         text += "\nThe BGP backend process (BIRD) is not running.\n";
         if status.bgp.ipv4.state == Some(State::Disabled) {
@@ -180,11 +185,13 @@ fn row(peer: &Peer, output: Output) -> Row {
 
 fn wide_row(peer: &Peer, now: Timestamp, output: Output) -> Row {
     let (mut cells, style) = row(peer, output);
-    let number = |number: Option<u64>| number.map_or_else(|| "-".to_owned(), |number| number.to_string());
+    let number =
+        |number: Option<u64>| number.map_or_else(|| "-".to_owned(), |number| number.to_string());
     let uptime = peer.since_time.filter(|_| peer.established).map(|since| age(now, since));
-    let timers = peer.hold_timer.as_ref().map(|hold| {
-        format!("{hold} {}", peer.keepalive_timer.as_deref().unwrap_or("-"))
-    });
+    let timers = peer
+        .hold_timer
+        .as_ref()
+        .map(|hold| format!("{hold} {}", peer.keepalive_timer.as_deref().unwrap_or("-")));
     cells.extend([
         printable(&peer.name).into_owned(),
         number(peer.remote_as.map(u64::from)),

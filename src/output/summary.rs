@@ -31,10 +31,15 @@ pub fn render(manifest: &Manifest, status: &NodeStatus) -> String {
 
     text += "\nWHAT IS NOT WHOLE\n\n";
     let troubled = |item: &&Collected| item.outcome.is_trouble();
-    section(&mut text, manifest.items.iter().filter(troubled), "everything that was found was read whole");
+    section(
+        &mut text,
+        manifest.items.iter().filter(troubled),
+        "everything that was found was read whole",
+    );
 
     text += "\nWHAT THIS HOST DOES NOT HAVE\n\n";
-    let absent = |item: &&Collected| matches!(item.outcome, Outcome::Missing | Outcome::NotApplicable);
+    let absent =
+        |item: &&Collected| matches!(item.outcome, Outcome::Missing | Outcome::NotApplicable);
     section(&mut text, manifest.items.iter().filter(absent), "nothing is missing");
 
     text += "\nWHAT WAS LEFT OUT ON PURPOSE\n\n";
@@ -119,5 +124,9 @@ pub fn plan(rows: &[serde_json::Value]) -> String {
             (cells.to_vec(), Style::new())
         })
         .collect();
-    table::render(&["Collector", "Path in the bundle", "What is read, asked or run", "Left out"], &rows, false)
+    table::render(
+        &["Collector", "Path in the bundle", "What is read, asked or run", "Left out"],
+        &rows,
+        false,
+    )
 }

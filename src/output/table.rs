@@ -68,7 +68,8 @@ pub fn render(heading: &[&str], rows: &[Row], broken: bool) -> String {
     // Three lines of heading, then those of the rows, then the border.
     let mut text = String::new();
     for (index, line) in table.lines().enumerate() {
-        let style = index.checked_sub(3).and_then(|row| styles.get(row)).copied().unwrap_or_default();
+        let style =
+            index.checked_sub(3).and_then(|row| styles.get(row)).copied().unwrap_or_default();
         text.push_str(&format!("{style}{line}{style:#}\n"));
     }
     text
@@ -123,7 +124,13 @@ mod tests {
     fn a_table_is_calicoctls_to_the_byte() {
         let heading = ["Peer address", "Peer type", "State", "Since", "Info"];
         let rows = [
-            row(&["172.20.36.20", "node-to-node mesh", "start", "2018-10-16", "Connect Socket: Host is unreachable"]),
+            row(&[
+                "172.20.36.20",
+                "node-to-node mesh",
+                "start",
+                "2018-10-16",
+                "Connect Socket: Host is unreachable",
+            ]),
             row(&["172.20.37.184", "node-to-node mesh", "up", "2018-10-16", "Established"]),
         ];
         assert_eq!(
@@ -165,7 +172,8 @@ mod tests {
         let plain = render(&["A"], &[row(&["x"])], true);
         let coloured = render(&["A"], &[(vec!["x".to_owned()], Style::new().bold())], true);
         assert!(coloured.contains("\x1b["));
-        let bare = regex::Regex::new("\x1b\\[[0-9;]*m").unwrap().replace_all(&coloured, "").into_owned();
+        let bare =
+            regex::Regex::new("\x1b\\[[0-9;]*m").unwrap().replace_all(&coloured, "").into_owned();
         assert_eq!(bare, plain);
     }
 }
