@@ -4,13 +4,21 @@
 //! asked), its place in a bundle and its limits. Bounds of time and bytes are kept here, so that no caller can
 //! forget them, and no answer is an error: a [`Reading`] says what happened and holds what there is.
 
+// The one place from which files are opened, programs run and sockets connected.
+#![allow(clippy::disallowed_methods, reason = "this is the door that the others must use")]
+
+mod apart;
+mod beneath;
 pub mod bird_socket;
 pub mod bundle;
-pub mod command;
-pub mod file;
+mod command;
+pub mod enter;
+mod file;
 pub mod http;
 pub mod kernel_log;
 pub mod process;
+mod program;
+mod tree;
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -18,7 +26,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use tokio::sync::mpsc;
+use tokio::sync::{OnceCell, mpsc};
 
 /// One piece of host state: how it is asked for, where a bundle keeps it, what it may cost.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,8 +50,10 @@ pub const DEFAULT_MAX_BYTES: u64 = 16 << 20;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
     /// A file at an absolute path. Links are followed inside the host's root; only a regular file is read.
+    /// `/proc/PID/root/...` is a path in that process's own file system, which its links do not leave.
     File(Cow<'static, str>),
-    /// A file found in a [`Tree`]: its path relative to the tree's folder. No link is followed on the way.
+    /// A file found in a [`Tree`]: its path relative to the tree's folder. No link is followed on the way. If its
+    /// name ends in `.gz`, what it holds is unpacked.
     Leaf {
         /// The tree's folder, absolute.
         folder: Cow<'static, str>,
@@ -157,7 +167,9 @@ impl Artifact {
     pub fn describe(&self) -> String {
         match &self.source {
             Source::File(path) => path.to_string(),
-            Source::Leaf { folder, path } => Path::new(folder.as_ref()).join(path).display().to_string(),
+            Source::Leaf { folder, path } => {
+                Path::new(folder.as_ref()).join(path).display().to_string()
+            }
             Source::Command(argv) => argv.to_string(),
             Source::Bird { family, question } => format!("{}: {question}", family.daemon()),
             Source::Http { port, path } => format!("http://127.0.0.1:{port}{path}"),
@@ -239,7 +251,8 @@ pub enum Outcome {
 pub struct Reading {
     /// What happened.
     pub outcome: Outcome,
-    /// Why it is not [`Outcome::Ok`]: a sentence with the errno or exit status.
+    /// Why it is not [`Outcome::Ok`]: a sentence with the errno or exit status. Of a program that succeeded, what
+    /// it said on stderr.
     pub reason: Option<String>,
     /// What was read. Empty after [`Host::stream`].
     pub bytes: Vec<u8>,
@@ -360,32 +373,197 @@ struct Live {
     timeout: Duration,
     /// When the host was opened.
     opened: Timestamp,
+    /// The executable that enters other file systems; `None`: this process's own, if it can.
+    calivet: Option<PathBuf>,
+    /// BIRD's control sockets.
+    daemons: bird_socket::Daemons,
+    /// Calico's processes, looked for when first needed.
+    agents: OnceCell<Agents>,
 }
+
+/// The processes of Calico that the answers of others depend on.
+#[derive(Debug, Default)]
+struct Agents {
+    /// BIRD and BIRD6: their sockets may be in their own mount namespace.
+    bird: Vec<i32>,
+    /// Felix and what else runs in calico-node's container: programs that the host lacks may be in there.
+    node: Vec<i32>,
+}
+
+/// The most bytes in one chunk of a stream.
+const CHUNK: usize = 1 << 20;
 
 impl Host {
     /// This machine, or the one whose file system is at `root`. No question takes longer than `timeout` unless
     /// its artifact says so.
     #[must_use]
     pub fn live(root: &Path, timeout: Duration) -> Self {
-        Self { view: View::Live(Live { root: root.to_owned(), timeout, opened: Timestamp::now() }) }
+        Self {
+            view: View::Live(Live {
+                root: root.to_owned(),
+                timeout,
+                opened: Timestamp::now(),
+                calivet: None,
+                daemons: bird_socket::Daemons::default(),
+                agents: OnceCell::new(),
+            }),
+        }
+    }
+
+    /// A bundle, which holds what a machine answered.
+    #[must_use]
+    pub fn bundle(bundle: bundle::Bundle) -> Self {
+        Self { view: View::Bundle(bundle) }
+    }
+
+    /// The same host, whose programs in other file systems are run by the `calivet` at `executable`: for a process
+    /// that is not `calivet` itself, such as a test.
+    #[must_use]
+    pub fn entered_by(mut self, executable: &Path) -> Self {
+        if let View::Live(live) = &mut self.view {
+            live.calivet = Some(executable.to_owned());
+        }
+        self
+    }
+
+    /// The time to which the answers belong: when a live host was opened, when a bundle was begun.
+    #[must_use]
+    pub fn time(&self) -> Timestamp {
+        match &self.view {
+            View::Live(live) => live.opened,
+            View::Bundle(bundle) => bundle.time(),
+        }
     }
 
     /// Reads an artifact into memory.
-    pub async fn read(&self, _artifact: &Artifact) -> Reading {
-        todo!()
+    pub async fn read(&self, artifact: &Artifact) -> Reading {
+        let (sender, mut chunks) = mpsc::channel(2);
+        let gather = async {
+            let mut bytes = Vec::new();
+            while let Some(chunk) = chunks.recv().await {
+                if bytes.is_empty() {
+                    bytes = chunk;
+                } else {
+                    bytes.extend_from_slice(&chunk);
+                }
+            }
+            bytes
+        };
+        let (reading, bytes) = tokio::join!(self.stream(artifact, sender), gather);
+        Reading { bytes, ..reading }
     }
 
     /// Reads an artifact in chunks of at most 1 MiB, which are sent as they come; the reading that is returned
-    /// holds no bytes. Ends early when the receiver is dropped.
-    pub async fn stream(&self, _artifact: &Artifact, _chunks: mpsc::Sender<Vec<u8>>) -> Reading {
-        todo!()
+    /// holds no bytes. Ends early when the receiver is dropped. The time that the receiver takes does not count.
+    pub async fn stream(&self, artifact: &Artifact, chunks: mpsc::Sender<Vec<u8>>) -> Reading {
+        match &self.view {
+            View::Live(live) => live.stream(artifact, chunks).await,
+            View::Bundle(bundle) => {
+                let mut reading = bundle.read(artifact);
+                if !in_chunks(std::mem::take(&mut reading.bytes), &chunks).await {
+                    (reading.outcome, reading.reason) = apart::nobody_listens();
+                }
+                reading
+            }
+        }
     }
 
     /// The files of a tree, in the order of their paths; bounded in depth and number. A folder that is not
     /// there gives none.
-    pub async fn list(&self, _tree: &Tree) -> Listing {
-        todo!()
+    pub async fn list(&self, tree: &Tree) -> Listing {
+        match &self.view {
+            View::Live(live) => tree::list(&live.root, tree, live.timeout).await,
+            View::Bundle(bundle) => bundle.list(tree),
+        }
     }
+}
+
+impl Live {
+    async fn stream(&self, artifact: &Artifact, chunks: mpsc::Sender<Vec<u8>>) -> Reading {
+        let limit = artifact.max_time.unwrap_or(self.timeout);
+        let max_bytes = artifact.max_bytes;
+        let root = self.root.clone();
+        match &artifact.source {
+            Source::File(path) => {
+                let path = PathBuf::from(path.as_ref());
+                apart::stream(limit, chunks, move |sink| file::read(&root, &path, max_bytes, sink))
+                    .await
+            }
+            Source::Leaf { folder, path } => {
+                let (folder, path) = (PathBuf::from(folder.as_ref()), path.clone());
+                let read = move |sink: &_| file::read_leaf(&root, &folder, &path, max_bytes, sink);
+                apart::stream(limit, chunks, read).await
+            }
+            Source::Command(line) => self.run(line, limit, max_bytes, chunks).await,
+            Source::Bird { family, question } => {
+                let pids = &self.agents().await.bird;
+                self.daemons.ask(&root, pids, *family, question, limit, max_bytes, chunks).await
+            }
+            Source::Http { port, path } => http::get(*port, path, limit, max_bytes, chunks).await,
+            Source::Processes => apart::stream(limit, chunks, move |_| process::scan(&root)).await,
+            Source::KernelLog => {
+                apart::stream(limit, chunks, move |_| kernel_log::read(&root, max_bytes)).await
+            }
+        }
+    }
+
+    async fn run(
+        &self,
+        line: &str,
+        limit: Duration,
+        max_bytes: u64,
+        chunks: mpsc::Sender<Vec<u8>>,
+    ) -> Reading {
+        let mut found = command::find(&self.root, line, Vec::new(), limit).await;
+        if matches!(found, Err((Outcome::Missing, _))) {
+            let containers = self.agents().await.node.clone();
+            if !containers.is_empty() {
+                found = command::find(&self.root, line, containers, limit).await;
+            }
+        }
+        let itself = || enter::can_run_itself().then(|| PathBuf::from("/proc/self/exe"));
+        match found {
+            Ok(program) => {
+                program.run(self.calivet.clone().or_else(itself), limit, max_bytes, chunks).await
+            }
+            Err((outcome, reason)) => Reading { outcome, reason, ..Reading::begin() },
+        }
+    }
+
+    /// Calico's processes. They are looked for once: whatever is done with them, it is seen again at that moment
+    /// what they are.
+    async fn agents(&self) -> &Agents {
+        self.agents.get_or_init(|| async { Agents::default() }).await
+    }
+}
+
+/// Sends what is already in memory. `false`: nobody listens any more.
+async fn in_chunks(bytes: Vec<u8>, chunks: &mpsc::Sender<Vec<u8>>) -> bool {
+    if bytes.is_empty() {
+        return true;
+    }
+    if bytes.len() <= CHUNK {
+        return chunks.send(bytes).await.is_ok();
+    }
+    for chunk in bytes.chunks(CHUNK) {
+        if chunks.send(chunk.to_vec()).await.is_err() {
+            return false;
+        }
+    }
+    true
+}
+
+/// Text that stands in one line and does nothing to a terminal.
+fn printable(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() {
+            escaped.extend(character.escape_default());
+        } else {
+            escaped.push(character);
+        }
+    }
+    escaped
 }
 
 /// What a tree holds.
