@@ -4,25 +4,31 @@
 //! asked), its place in a bundle and its limits. Bounds of time and bytes are kept here, so that no caller can
 //! forget them, and no answer is an error: a [`Reading`] says what happened and holds what there is.
 
+mod apart;
 mod beneath;
 mod bird_socket;
 pub mod bundle;
 mod command;
-pub mod confine;
+pub mod enter;
 mod file;
 mod http;
 mod kernel_log;
 mod live;
 mod process;
+mod program;
 mod tree;
 
 use std::borrow::Cow;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
+
+use crate::archive;
 
 /// One piece of host state: how it is asked for, where a bundle keeps it, what it may cost.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,8 +52,10 @@ pub const DEFAULT_MAX_BYTES: u64 = 16 << 20;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
     /// A file at an absolute path. Links are followed inside the host's root; only a regular file is read.
+    /// `/proc/PID/root/...` is a path in that process's own file system, which its links do not leave.
     File(Cow<'static, str>),
-    /// A file found in a [`Tree`]: its path relative to the tree's folder. No link is followed on the way.
+    /// A file found in a [`Tree`]: its path relative to the tree's folder. No link is followed on the way. If its
+    /// name ends in `.gz`, what it holds is unpacked.
     Leaf {
         /// The tree's folder, absolute.
         folder: Cow<'static, str>,
@@ -58,13 +66,6 @@ pub enum Source {
     /// bare name that is looked for in folders that only root can change. Alternatives stand between ` | `: the
     /// first whose program the host has is run.
     Command(Cow<'static, str>),
-    /// A file inside a container, as the process `pid` in it sees it. Links are followed inside that root.
-    Contained {
-        /// A process in the container's mount namespace.
-        pid: u32,
-        /// The file, absolute.
-        path: Cow<'static, str>,
-    },
     /// A question to BIRD's control socket, asked under `restrict`.
     Bird {
         /// Which daemon (BIRD 2 and 3 answer both families from the IPv4 socket).
@@ -188,7 +189,6 @@ impl Artifact {
             Source::Leaf { folder, path } => {
                 Path::new(folder.as_ref()).join(path).display().to_string()
             }
-            Source::Contained { pid, path } => format!("/proc/{pid}/root{path}"),
             Source::Command(argv) => argv.to_string(),
             Source::Bird { family, question } => format!("{}: {question}", family.daemon()),
             Source::Http { port, path } => format!("http://127.0.0.1:{port}{path}"),
@@ -265,10 +265,19 @@ impl Tree {
         }
     }
 
-    /// The artifact that reads one of its files; the path is relative to the folder.
+    /// The artifact that reads one of its files; the path is relative to the folder. A file that is unpacked loses
+    /// its `.gz`.
     #[must_use]
     pub fn leaf(&self, path: &Path) -> Artifact {
-        let name = format!("{}/{}", self.path(), path.display());
+        let unpacked = if path.extension() == Some(OsStr::new("gz")) {
+            path.with_extension("")
+        } else {
+            path.to_owned()
+        };
+        let mut name = self.path().into_owned().into_bytes();
+        name.push(b'/');
+        name.extend_from_slice(unpacked.as_os_str().as_bytes());
+        let name = archive::entry_path(name);
         let source = Source::Leaf { folder: self.folder.clone(), path: path.to_owned() };
         Artifact {
             max_bytes: self.max_bytes,
@@ -322,7 +331,8 @@ pub enum Outcome {
 pub struct Reading {
     /// What happened.
     pub outcome: Outcome,
-    /// Why it is not [`Outcome::Ok`]: a sentence with the errno or exit status.
+    /// Why it is not [`Outcome::Ok`]: a sentence with the errno or exit status. Of a program that succeeded, what
+    /// it said on stderr.
     pub reason: Option<String>,
     /// What was read. Empty after [`Host::stream`].
     pub bytes: Vec<u8>,
@@ -488,6 +498,16 @@ impl Host {
         bundle::Bundle::open(path).map(|bundle| Self { view: View::Bundle(bundle) })
     }
 
+    /// The same host, whose programs in other file systems are run by the `calivet` at `executable`: for a process
+    /// that is not `calivet` itself, such as a test.
+    #[must_use]
+    pub fn entered_by(mut self, executable: &Path) -> Self {
+        if let View::Live(live) = &mut self.view {
+            live.calivet = Some(executable.to_owned());
+        }
+        self
+    }
+
     /// When the machine was asked: the time at which a live host was opened, or at which the bundle was begun.
     #[must_use]
     pub fn time(&self) -> Timestamp {
@@ -508,14 +528,10 @@ impl Host {
 
     /// Reads an artifact into memory.
     pub async fn read(&self, artifact: &Artifact) -> Reading {
-        let live = match &self.view {
-            View::Live(live) => live,
-            View::Bundle(bundle) => return bundle.read(artifact),
-        };
-        let (chunks, mut received) = mpsc::channel::<Vec<u8>>(4);
+        let (sender, mut chunks) = mpsc::channel(2);
         let gather = async {
-            let mut bytes: Vec<u8> = Vec::new();
-            while let Some(chunk) = received.recv().await {
+            let mut bytes = Vec::new();
+            while let Some(chunk) = chunks.recv().await {
                 if bytes.is_empty() {
                     bytes = chunk;
                 } else {
@@ -524,7 +540,7 @@ impl Host {
             }
             bytes
         };
-        let (reading, bytes) = tokio::join!(live.stream(artifact, chunks), gather);
+        let (reading, bytes) = tokio::join!(self.stream(artifact, sender), gather);
         Reading { bytes, ..reading }
     }
 
@@ -535,8 +551,9 @@ impl Host {
             View::Live(live) => live.stream(artifact, chunks).await,
             View::Bundle(bundle) => {
                 let mut reading = bundle.read(artifact);
-                // A receiver that is gone wants nothing.
-                let _ = chunks.send(std::mem::take(&mut reading.bytes)).await;
+                if !in_chunks(std::mem::take(&mut reading.bytes), &chunks).await {
+                    (reading.outcome, reading.reason) = apart::nobody_listens();
+                }
                 reading
             }
         }
@@ -550,6 +567,38 @@ impl Host {
             View::Bundle(bundle) => bundle.list(tree),
         }
     }
+}
+
+/// The most bytes in one chunk of a stream.
+const CHUNK: usize = 1 << 20;
+
+/// Sends what is already in memory. `false`: nobody listens any more.
+async fn in_chunks(bytes: Vec<u8>, chunks: &mpsc::Sender<Vec<u8>>) -> bool {
+    if bytes.is_empty() {
+        return true;
+    }
+    if bytes.len() <= CHUNK {
+        return chunks.send(bytes).await.is_ok();
+    }
+    for chunk in bytes.chunks(CHUNK) {
+        if chunks.send(chunk.to_vec()).await.is_err() {
+            return false;
+        }
+    }
+    true
+}
+
+/// Text that stands in one line and does nothing to a terminal.
+fn printable(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() {
+            escaped.extend(character.escape_default());
+        } else {
+            escaped.push(character);
+        }
+    }
+    escaped
 }
 
 /// What a tree holds.

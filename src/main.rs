@@ -7,7 +7,7 @@ use clap::Parser;
 
 fn main() -> ExitCode {
     // A child that is to enter another root or mount namespace does so before any thread exists.
-    if let Some(code) = host::confine::run_if_asked(std::env::args_os().skip(1)) {
+    if let Some(code) = host::enter::run_in_if_asked(std::env::args_os()) {
         return code;
     }
     let cli = cli::Cli::parse();

@@ -10,5 +10,6 @@
 mod lab;
 mod node_diags;
 mod node_status;
+mod programs;
 mod root;
 mod run;

@@ -64,10 +64,10 @@ fn more(node: &Node) -> Rows {
         artifacts.extend(files.map(|file| {
             Artifact::new(
                 Cow::Owned(format!("bird/{family}/{file}")),
-                Source::Contained {
-                    pid: daemon.pid,
-                    path: Cow::Owned(format!("/etc/calico/confd/config/{file}")),
-                },
+                Source::File(Cow::Owned(format!(
+                    "/proc/{}/root/etc/calico/confd/config/{file}",
+                    daemon.pid
+                ))),
             )
         }));
     }

@@ -254,7 +254,7 @@ async fn read_credentials(host: &Arc<Host>, node: &Node) -> Vec<(Artifact, Readi
         }
         rows.extend(collector.artifacts.iter().cloned().chain(more.artifacts).filter(|artifact| {
             artifact.sensitivity != Sensitivity::Public
-                && matches!(artifact.source, Source::File(_) | Source::Contained { .. })
+                && matches!(artifact.source, Source::File(_))
         }));
     }
     let read = rows.into_iter().map(|row| async {

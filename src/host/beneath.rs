@@ -1,36 +1,174 @@
-//! Paths beneath a host's root: the kernel resolves them as a process would whose root that folder is, so that
-//! no link (`/var/run -> /run`) leads out of it.
+//! Paths resolved beneath a folder, so that no link leads out of it.
+//!
+//! A path is first opened with `O_PATH`, which touches nothing: a FIFO's writer does not wake, a device is not
+//! started. What stands there is judged from `fstat`, and only then is it opened again to be read.
+//!
+//! The kernel resolves (`openat2`, Linux 5.6). Where it cannot, or a seccomp filter forbids it, [`walk`] resolves
+//! component by component.
 
-#![allow(clippy::disallowed_methods, reason = "this is a part of the door to the machine")]
-
+use std::collections::VecDeque;
 use std::ffi::{CStr, OsString};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
-use nix::Result;
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat, openat2, readlinkat};
-use nix::sys::stat::{Mode, SFlag, fstat};
-use nix::unistd::dup;
+use nix::fcntl::{self, OFlag, OpenHow, ResolveFlag};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 
-/// Opens the folder that is the host's root, to look up paths beneath it.
-pub(super) fn open_root(root: &Path) -> Result<OwnedFd> {
-    open(root, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
+/// What becomes of symbolic links on the way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Links {
+    /// They are followed, and the folder is `/` to them, as in a chroot.
+    Followed,
+    /// None is followed: one on the way is an error, one at the end is itself what is opened.
+    Refused,
 }
 
-/// Opens `path` (absolute in the host) beneath `root`. Links are followed inside the root; the magic links of
-/// `/proc` are not.
-pub(super) fn open_beneath(root: impl AsFd, path: &str, flags: OFlag) -> Result<OwnedFd> {
-    let how = OpenHow::new().flags(flags | OFlag::O_CLOEXEC).resolve(ResolveFlag::RESOLVE_IN_ROOT);
-    match openat2(&root, path, how) {
-        Err(errno) if lacks_openat2(errno) => walk_beneath(root, Path::new(path), flags),
-        result => result,
+/// As many as the kernel follows in one path (`MAXSYMLINKS`).
+const MAX_LINKS: usize = 40;
+
+/// Opens a host's root. The path to it is the user's own choice: its links are followed freely.
+pub(super) fn open_root(root: &Path) -> nix::Result<OwnedFd> {
+    fcntl::open(root, folder_flags(), Mode::empty())
+}
+
+/// Opens what stands at the absolute `path` of the host whose file system is at `root`, for looking only.
+///
+/// `/proc/PID/root/...` is resolved in that process's own file system, and its links stay in there.
+pub(super) fn open_on_host(root: &Path, path: &Path) -> nix::Result<OwnedFd> {
+    let root = open_root(root)?;
+    let Some((process, rest)) = within_process(path) else {
+        return open(root.as_fd(), path, Links::Followed);
+    };
+    let process = open(root.as_fd(), &process, Links::Followed)?;
+    open(open_process_root(process.as_fd())?.as_fd(), &rest, Links::Followed)
+}
+
+/// Opens the root folder of the process whose folder in `/proc` is given: the one magic link that is followed,
+/// because nothing but the kernel decides where it leads.
+pub(super) fn open_process_root(process: BorrowedFd<'_>) -> nix::Result<OwnedFd> {
+    fcntl::openat(process, "root", folder_flags(), Mode::empty())
+}
+
+/// Opens what stands at `path` beneath `folder`, for looking only.
+pub(super) fn open(folder: BorrowedFd<'_>, path: &Path, links: Links) -> nix::Result<OwnedFd> {
+    match open_by_kernel(folder, path, links) {
+        // With O_PATH the file system itself never says EPERM, so it was a filter that did.
+        Err(Errno::ENOSYS | Errno::EPERM) => walk(folder, path, links, |_, _| Ok(())),
+        opened => opened,
     }
 }
 
-/// Whether the kernel (before 5.6) or a seccomp profile knows no `openat2`.
-fn lacks_openat2(errno: Errno) -> bool {
-    matches!(errno, Errno::ENOSYS | Errno::EPERM)
+fn open_by_kernel(folder: BorrowedFd<'_>, path: &Path, links: Links) -> nix::Result<OwnedFd> {
+    let (flags, resolve) = match links {
+        Links::Followed => (OFlag::empty(), ResolveFlag::RESOLVE_IN_ROOT),
+        Links::Refused => {
+            (OFlag::O_NOFOLLOW, ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS)
+        }
+    };
+    let how = OpenHow::new()
+        .flags(flags | OFlag::O_PATH | OFlag::O_CLOEXEC)
+        .resolve(resolve | ResolveFlag::RESOLVE_NO_MAGICLINKS);
+    let mut opened = Err(Errno::EAGAIN);
+    // EAGAIN: something was renamed elsewhere while `..` was resolved, and the kernel could not be sure.
+    for _ in 0..16 {
+        opened = fcntl::openat2(folder, path, how);
+        if opened.as_ref().err() != Some(&Errno::EAGAIN) {
+            break;
+        }
+    }
+    opened
+}
+
+/// Resolves `path` beneath `folder` one component at a time and shows each folder on the way, and what stands
+/// at the end, to `judge` (its path from `folder`, without links, and what `fstat` says), which may end the walk.
+pub(super) fn walk(
+    folder: BorrowedFd<'_>,
+    path: &Path,
+    links: Links,
+    mut judge: impl FnMut(&Path, &FileStat) -> nix::Result<()>,
+) -> nix::Result<OwnedFd> {
+    let base = fcntl::openat(folder, ".", folder_flags(), Mode::empty())?;
+    judge(Path::new("/"), &fstat(&base)?)?;
+    let mut steps: Vec<(PathBuf, OwnedFd)> = vec![(PathBuf::from("/"), base)];
+    let mut ahead: VecDeque<Step> = steps_of(path).collect();
+    let mut followed = 0;
+    while let Some(step) = ahead.pop_front() {
+        let name = match step {
+            Step::Top if links == Links::Refused => return Err(Errno::EXDEV),
+            Step::Top => {
+                steps.truncate(1);
+                continue;
+            }
+            Step::Up if steps.len() > 1 => {
+                steps.pop();
+                continue;
+            }
+            Step::Up if links == Links::Refused => return Err(Errno::EXDEV),
+            Step::Up => continue,
+            Step::Down(name) => name,
+        };
+        let (above, parent) = steps.last().ok_or(Errno::ENOENT)?;
+        let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let here = fcntl::openat(parent, name.as_os_str(), flags, Mode::empty())?;
+        let stat = fstat(&here)?;
+        if kind(&stat) == SFlag::S_IFLNK {
+            match links {
+                Links::Refused if ahead.is_empty() => return Ok(here),
+                Links::Refused => return Err(Errno::ELOOP),
+                Links::Followed => {}
+            }
+            followed += 1;
+            if followed > MAX_LINKS {
+                return Err(Errno::ELOOP);
+            }
+            let target = PathBuf::from(fcntl::readlinkat(&here, "")?);
+            for step in steps_of(&target).collect::<Vec<_>>().into_iter().rev() {
+                ahead.push_front(step);
+            }
+            continue;
+        }
+        if !ahead.is_empty() && kind(&stat) != SFlag::S_IFDIR {
+            return Err(Errno::ENOTDIR);
+        }
+        let reached = above.join(&name);
+        judge(&reached, &stat)?;
+        steps.push((reached, here));
+    }
+    steps.pop().map(|(_, fd)| fd).ok_or(Errno::ENOENT)
+}
+
+/// One component of a path.
+enum Step {
+    Top,
+    Up,
+    Down(OsString),
+}
+
+fn steps_of(path: &Path) -> impl Iterator<Item = Step> + '_ {
+    path.components().filter_map(|component| match component {
+        Component::RootDir => Some(Step::Top),
+        Component::ParentDir => Some(Step::Up),
+        Component::Normal(name) => Some(Step::Down(name.to_owned())),
+        Component::CurDir | Component::Prefix(_) => None,
+    })
+}
+
+/// Splits `/proc/433/root/etc/x` into `/proc/433` and `/etc/x`.
+fn within_process(path: &Path) -> Option<(PathBuf, PathBuf)> {
+    let (pid, rest) = path.to_str()?.strip_prefix("/proc/")?.split_once("/root/")?;
+    let is_pid = !pid.is_empty() && pid.bytes().all(|byte| byte.is_ascii_digit());
+    is_pid.then(|| (PathBuf::from(format!("/proc/{pid}")), PathBuf::from(format!("/{rest}"))))
+}
+
+/// Opens what stands at the absolute `path` beneath an open root, with any flags.
+pub(super) fn open_beneath(root: impl AsFd, path: &str, flags: OFlag) -> nix::Result<OwnedFd> {
+    let found = open(root.as_fd(), Path::new(path), Links::Followed)?;
+    if flags.contains(OFlag::O_PATH) {
+        return Ok(found);
+    }
+    let again = format!("/proc/self/fd/{}", found.as_raw_fd());
+    fcntl::open(again.as_str(), flags | OFlag::O_CLOEXEC, Mode::empty())
 }
 
 /// An errno in the words of the C library, beginning in lower case as in the middle of a sentence.
@@ -47,95 +185,38 @@ pub(super) fn describe(errno: Errno) -> String {
 
 /// Reads a link without following it.
 pub(super) fn read_link(folder: impl AsFd, name: &CStr) -> Option<String> {
-    nix::fcntl::readlinkat(folder, name).ok().map(|target| target.to_string_lossy().into_owned())
+    fcntl::readlinkat(folder, name).ok().map(|target| target.to_string_lossy().into_owned())
 }
 
-/// Opens a relative `path` in a folder without following a link on the way or at its end.
-pub(super) fn open_without_links(folder: impl AsFd, path: &Path, flags: OFlag) -> Result<OwnedFd> {
-    let how = OpenHow::new().flags(flags | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW).resolve(
-        ResolveFlag::RESOLVE_BENEATH
-            | ResolveFlag::RESOLVE_NO_SYMLINKS
-            | ResolveFlag::RESOLVE_NO_MAGICLINKS,
-    );
-    match openat2(&folder, path, how) {
-        Err(errno) if lacks_openat2(errno) => {}
-        result => return result,
-    }
-    let mut at = dup(&folder)?;
-    let mut components = path.components().peekable();
-    while let Some(component) = components.next() {
-        let Component::Normal(name) = component else { return Err(Errno::EXDEV) };
-        let flags =
-            if components.peek().is_some() { OFlag::O_PATH | OFlag::O_DIRECTORY } else { flags };
-        at = openat(&at, name, flags | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())?;
-    }
-    Ok(at)
+/// What kind of file it is: one of the `S_IF...` values.
+pub(super) fn kind(stat: &FileStat) -> SFlag {
+    SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT
 }
 
-/// As many links as the kernel follows (`MAXSYMLINKS`).
-const MAX_LINKS: u32 = 40;
-
-/// [`open_beneath`] for a kernel that has no `openat2`: each component is opened by itself and never through a
-/// link; where one is met, its target is looked up from the folder, or from the root, by the same rule.
-fn walk_beneath(root: impl AsFd, path: &Path, flags: OFlag) -> Result<OwnedFd> {
-    let normal = |path: &Path| -> Vec<OsString> {
-        let wanted = path.components().filter_map(|component| match component {
-            Component::Normal(name) => Some(name.to_owned()),
-            Component::ParentDir => Some("..".into()),
-            _ => None,
-        });
-        wanted.collect()
-    };
-    let mut folders = vec![dup(&root)?];
-    let mut rest: Vec<OsString> = normal(path);
-    rest.reverse();
-    let mut links = 0;
-    while let Some(name) = rest.pop() {
-        if name == ".." {
-            if folders.len() > 1 {
-                folders.pop();
-            }
-            continue;
-        }
-        let folder = folders.last().ok_or(Errno::ENOENT)?;
-        let step = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let found = openat(folder, name.as_os_str(), step, Mode::empty())?;
-        match SFlag::from_bits_truncate(fstat(&found)?.st_mode) & SFlag::S_IFMT {
-            SFlag::S_IFLNK => {
-                links += 1;
-                if links > MAX_LINKS {
-                    return Err(Errno::ELOOP);
-                }
-                let target = PathBuf::from(readlinkat(&found, "")?);
-                if target.is_absolute() {
-                    folders.truncate(1);
-                }
-                rest.extend(normal(&target).into_iter().rev());
-            }
-            SFlag::S_IFDIR => folders.push(found),
-            _ if rest.is_empty() => {
-                let flags = flags | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-                return openat(folder, name.as_os_str(), flags, Mode::empty());
-            }
-            _ => return Err(Errno::ENOTDIR),
-        }
+/// Why a file of this kind is not read; `None` for a regular file.
+pub(super) fn refusal(stat: &FileStat) -> Option<&'static str> {
+    match kind(stat) {
+        SFlag::S_IFREG => None,
+        SFlag::S_IFLNK => Some("a symbolic link, not followed"),
+        SFlag::S_IFDIR => Some("a folder, not read"),
+        SFlag::S_IFIFO => Some("a FIFO, not read"),
+        SFlag::S_IFSOCK => Some("a socket, not read"),
+        _ => Some("a device, not read"),
     }
-    let folder = folders.last().ok_or(Errno::ENOENT)?;
-    openat(folder, ".", flags | OFlag::O_CLOEXEC, Mode::empty())
+}
+
+fn folder_flags() -> OFlag {
+    OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::Read;
+    use std::fs;
     use std::os::unix::fs::symlink;
 
-    use super::*;
+    use proptest::prelude::*;
 
-    fn text(file: OwnedFd) -> String {
-        let mut text = String::new();
-        std::fs::File::from(file).read_to_string(&mut text).unwrap();
-        text
-    }
+    use super::*;
 
     #[test]
     fn an_errno_begins_in_lower_case_unless_it_is_an_abbreviation() {
@@ -143,44 +224,125 @@ mod tests {
         assert_eq!(describe(Errno::EIO), "I/O error");
     }
 
-    #[test]
-    fn both_ways_of_looking_up_stay_inside_the_root() {
+    /// A root with links that try to leave it, and a file outside that none may reach.
+    fn root() -> (tempfile::TempDir, PathBuf) {
         let folder = tempfile::tempdir().unwrap();
-        let at = |path: &str| folder.path().join(path);
-        std::fs::create_dir_all(at("run/calico")).unwrap();
-        std::fs::create_dir_all(at("var")).unwrap();
-        std::fs::write(at("run/calico/x"), "inside").unwrap();
-        symlink("/run", at("var/run")).unwrap();
-        symlink("../../../../run/calico/x", at("var/up")).unwrap();
-        symlink("loop", at("loop")).unwrap();
-        symlink("/etc/passwd", at("escape")).unwrap();
-        let root = open_root(folder.path()).unwrap();
-        let ways: [&dyn Fn(&str) -> Result<OwnedFd>; 2] =
-            [&|path| open_beneath(&root, path, OFlag::O_RDONLY), &|path| {
-                walk_beneath(&root, Path::new(path), OFlag::O_RDONLY)
-            }];
-        for open in ways {
-            assert_eq!(text(open("/var/run/calico/x").unwrap()), "inside");
-            assert_eq!(text(open("/var/up").unwrap()), "inside");
-            assert_eq!(text(open("/../../run/calico/x").unwrap()), "inside");
-            assert_eq!(open("/loop").unwrap_err(), Errno::ELOOP);
-            assert_eq!(open("/escape").unwrap_err(), Errno::ENOENT);
-            assert_eq!(open("/run/calico/x/y").unwrap_err(), Errno::ENOTDIR);
+        let root = folder.path().join("root");
+        fs::create_dir_all(root.join("etc/sub")).unwrap();
+        fs::write(folder.path().join("secret"), "outside").unwrap();
+        fs::write(root.join("etc/file"), "inside").unwrap();
+        fs::write(root.join("secret"), "the root's own").unwrap();
+        symlink("/etc/file", root.join("absolute")).unwrap();
+        symlink("../../../../secret", root.join("etc/up")).unwrap();
+        symlink("etc", root.join("folder")).unwrap();
+        symlink("loop", root.join("loop")).unwrap();
+        symlink(folder.path().join("secret"), root.join("out")).unwrap();
+        (folder, root)
+    }
+
+    fn text(at: &OwnedFd) -> String {
+        use std::os::fd::AsRawFd;
+        fs::read_to_string(format!("/proc/self/fd/{}", at.as_raw_fd())).unwrap()
+    }
+
+    fn walk_on(folder: &OwnedFd, path: &str, links: Links) -> nix::Result<OwnedFd> {
+        walk(folder.as_fd(), Path::new(path), links, |_, _| Ok(()))
+    }
+
+    #[test]
+    fn links_stay_inside_the_root() {
+        let (_folder, root) = root();
+        let root = open_root(&root).unwrap();
+        for resolve in [
+            |root: &OwnedFd, path: &str| open(root.as_fd(), Path::new(path), Links::Followed),
+            |root: &OwnedFd, path: &str| walk_on(root, path, Links::Followed),
+        ] {
+            assert_eq!(text(&resolve(&root, "/absolute").unwrap()), "inside");
+            assert_eq!(text(&resolve(&root, "/folder/file").unwrap()), "inside");
+            assert_eq!(text(&resolve(&root, "/etc/up").unwrap()), "the root's own");
+            assert_eq!(text(&resolve(&root, "/../../secret").unwrap()), "the root's own");
+            assert_eq!(resolve(&root, "/out").unwrap_err(), Errno::ENOENT);
+            assert_eq!(resolve(&root, "/loop").unwrap_err(), Errno::ELOOP);
+            assert_eq!(resolve(&root, "/etc/file/x").unwrap_err(), Errno::ENOTDIR);
+            assert_eq!(resolve(&root, "/nothing/x").unwrap_err(), Errno::ENOENT);
         }
     }
 
     #[test]
-    fn a_path_without_links_is_taken_only_without_links() {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::create_dir(folder.path().join("a")).unwrap();
-        std::fs::write(folder.path().join("a/b"), "plain").unwrap();
-        symlink("a", folder.path().join("link")).unwrap();
-        symlink("b", folder.path().join("a/link")).unwrap();
-        let root = open_root(folder.path()).unwrap();
-        let open = |path: &str| open_without_links(&root, Path::new(path), OFlag::O_RDONLY);
-        assert_eq!(text(open("a/b").unwrap()), "plain");
-        for path in ["link/b", "a/link", "../x", "/etc/passwd"] {
-            assert!(open(path).is_err(), "{path} was taken");
+    fn without_links_one_on_the_way_is_an_error_and_one_at_the_end_is_seen_as_a_link() {
+        let (_folder, root) = root();
+        let root = open_root(&root).unwrap();
+        for resolve in [
+            |root: &OwnedFd, path: &str| open(root.as_fd(), Path::new(path), Links::Refused),
+            |root: &OwnedFd, path: &str| walk_on(root, path, Links::Refused),
+        ] {
+            assert_eq!(text(&resolve(&root, "etc/file").unwrap()), "inside");
+            assert_eq!(text(&resolve(&root, "etc/sub/../file").unwrap()), "inside");
+            assert_eq!(resolve(&root, "folder/file").unwrap_err(), Errno::ELOOP);
+            assert_eq!(resolve(&root, "../secret").unwrap_err(), Errno::EXDEV);
+            assert_eq!(resolve(&root, "/etc/file").unwrap_err(), Errno::EXDEV);
+            let link = resolve(&root, "out").unwrap();
+            assert_eq!(kind(&fstat(&link).unwrap()), SFlag::S_IFLNK);
+        }
+    }
+
+    #[test]
+    fn a_path_through_a_processs_root_is_resolved_in_there() {
+        let path = format!("/proc/{}/root/proc/self/comm", std::process::id());
+        let at = open_on_host(Path::new("/"), Path::new(&path)).unwrap();
+        assert_eq!(refusal(&fstat(at).unwrap()), None);
+        assert_eq!(within_process(Path::new("/proc/self/root/x")), None);
+        assert_eq!(within_process(Path::new("/proc/1/net/root/x")), None);
+    }
+
+    #[test]
+    fn a_magic_link_is_not_followed() {
+        let path = "/proc/self/cwd/Cargo.toml";
+        assert!(open_on_host(Path::new("/"), Path::new(path)).is_err());
+    }
+
+    #[test]
+    fn a_judge_sees_every_folder_and_may_end_the_walk() {
+        let (_folder, root) = root();
+        let root = open_root(&root).unwrap();
+        let mut seen = Vec::new();
+        walk(root.as_fd(), Path::new("/folder/up"), Links::Followed, |path, _| {
+            seen.push(path.to_owned());
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(seen, ["/", "/etc", "/secret"].map(PathBuf::from));
+        let ended = walk(root.as_fd(), Path::new("/etc/file"), Links::Followed, |path, _| {
+            if path == Path::new("/etc") { Err(Errno::EPERM) } else { Ok(()) }
+        });
+        assert_eq!(ended.unwrap_err(), Errno::EPERM);
+    }
+
+    proptest! {
+        /// The kernel is the reference: whatever path is asked for, the walk arrives at the same inode or at
+        /// the same error.
+        #[test]
+        fn the_walk_agrees_with_the_kernel(
+            parts in prop::collection::vec(
+                prop::sample::select(vec![
+                    "etc", "sub", "file", "up", "folder", "absolute", "out", "loop", "secret", "..", ".",
+                ]),
+                0..7,
+            ),
+            absolute: bool,
+            follow: bool,
+        ) {
+            let (_folder, root) = root();
+            let root = open_root(&root).unwrap();
+            let path = format!("{}{}", if absolute { "/" } else { "./" }, parts.join("/"));
+            let links = if follow { Links::Followed } else { Links::Refused };
+            let inode = |fd: OwnedFd| fstat(fd).unwrap().st_ino;
+            let kernel = open_by_kernel(root.as_fd(), Path::new(&path), links).map(inode);
+            let walked = walk_on(&root, &path, links).map(inode);
+            // `file/..` and `file/.`: the kernel says ENOTDIR, as the walk does for `..`; `Path` drops a `.`.
+            if !parts.contains(&".") {
+                prop_assert_eq!(kernel, walked, "{}", path);
+            }
         }
     }
 }

@@ -1,236 +1,300 @@
-//! Files of a host, read within bounds.
+//! Files, read within bounds: only regular ones, never beyond the size they had when they were opened, and of a
+//! large one head and tail.
 //!
-//! A path is resolved inside the host's root, whatever links it holds. Only a regular file is read: a FIFO, a
-//! socket or a device could hang or act. Of a file that is larger than is kept, head and tail are read, never what
-//! lies between, so that a sparse terabyte costs nothing; a file that grows is read up to the size that it had.
-#![allow(clippy::disallowed_methods, reason = "this is a part of the door to the machine")]
+//! What is left out in the middle is told by a line of its own:
+//!
+//! ```text
+//! [calivet: 123456 bytes left out here]
+//! ```
 
+use std::fmt::Display;
 use std::fs::File;
-use std::io::{self, Read};
-use std::os::fd::OwnedFd;
+use std::io::{self, BufReader, ErrorKind, Read, Seek, SeekFrom};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::time::{Duration, Instant};
 
-use flate2::read::MultiGzDecoder;
+use flate2::bufread::MultiGzDecoder;
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
-use nix::sys::stat::{FileStat, SFlag, fstat};
-use tokio::sync::mpsc;
+use nix::fcntl::{self, OFlag};
+use nix::sys::stat::{Mode, fstat};
 
-use super::{Outcome, Reading, beneath};
+use super::apart::{Sink, nobody_listens};
+use super::beneath::{self, Links};
+use super::{CHUNK, Outcome, Reading, printable};
 
-/// The largest piece that is sent on.
-const CHUNK: usize = 1 << 20;
+/// A cut is moved to a line's end if that is not farther away than this.
+const NEAR: usize = 64 << 10;
 
-/// Where a file is.
-#[derive(Debug, Clone)]
-pub(super) enum Location {
-    /// At an absolute path beneath a root; links are followed inside it.
-    InRoot(PathBuf, String),
-    /// In a folder (absolute, beneath a root), at a relative path on which no link is followed.
-    InFolder(PathBuf, String, PathBuf),
+/// What comes slowly is handed on after this time even if the chunk is not full.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// Reads the file at the absolute `path` of the host at `root`; links are followed inside the root.
+pub(super) fn read(root: &Path, path: &Path, max_bytes: u64, sink: &Sink) -> Reading {
+    read_opened(beneath::open_on_host(root, path), &below(root, path), false, max_bytes, sink)
 }
 
-/// Reads a file and sends it in pieces. Blocks: it belongs on a thread that can be abandoned.
-pub(super) fn read(location: &Location, max_bytes: u64, chunks: &mpsc::Sender<Vec<u8>>) -> Reading {
-    let mut reading = Reading::begin();
-    let clock = std::time::Instant::now();
-    let (name, opened, gunzip) = match location {
-        Location::InRoot(root, path) => (path.clone(), open(root, path), false),
-        Location::InFolder(root, folder, path) => {
-            let name = Path::new(folder).join(path);
-            let gunzip = path.extension().is_some_and(|extension| extension == "gz");
-            (name.display().to_string(), open_in_folder(root, folder, path), gunzip)
+/// Reads the file at `path` beneath the host's `folder`; no link is followed below the folder. If its name ends in
+/// `.gz`, what it holds is unpacked, so that redaction sees the text.
+pub(super) fn read_leaf(
+    root: &Path,
+    folder: &Path,
+    path: &Path,
+    max_bytes: u64,
+    sink: &Sink,
+) -> Reading {
+    let opened = beneath::open_on_host(root, folder)
+        .and_then(|folder| beneath::open(folder.as_fd(), path, Links::Refused));
+    let packed = path.extension().is_some_and(|extension| extension == "gz");
+    read_opened(opened, &below(root, &folder.join(path)), packed, max_bytes, sink)
+}
+
+/// A host's path as this machine knows it.
+pub(super) fn below(root: &Path, path: &Path) -> std::path::PathBuf {
+    root.join(path.strip_prefix("/").unwrap_or(path))
+}
+
+/// Outcome and reason of an operation on a path that the kernel refused.
+pub(super) fn refused(operation: &str, path: &Path, error: Errno) -> (Outcome, Option<String>) {
+    let outcome = match error {
+        // ESRCH: the process in whose folder of /proc it was has ended.
+        Errno::ENOENT | Errno::ENOTDIR | Errno::ESRCH => Outcome::Missing,
+        Errno::EACCES | Errno::EPERM => Outcome::Denied,
+        _ => Outcome::Failed,
+    };
+    (outcome, Some(failed_to(operation, path, io::Error::from(error))))
+}
+
+fn failed_to(operation: &str, path: &Path, error: impl Display) -> String {
+    format!("failed to {operation} {}: {error}", printable(&path.to_string_lossy()))
+}
+
+fn read_opened(
+    opened: nix::Result<OwnedFd>,
+    shown: &Path,
+    packed: bool,
+    max_bytes: u64,
+    sink: &Sink,
+) -> Reading {
+    let mut reading = Reading { place: Some(shown.display().to_string()), ..Reading::begin() };
+    let stat = opened.and_then(|at| fstat(&at).map(|stat| (at, stat)));
+    let (at, stat) = match stat {
+        Ok(found) => found,
+        Err(error) => {
+            (reading.outcome, reading.reason) = refused("open", shown, error);
+            return reading;
         }
     };
-    let result = opened.map_err(Stop::Open).and_then(|file| {
-        let stat = fstat(&file).map_err(Stop::Open)?;
-        if let Some(kind) = refusal(&stat) {
-            return Err(Stop::Kind(kind));
-        }
-        let size = u64::try_from(stat.st_size).unwrap_or(0);
-        let mut sender = Sender { chunks, sent: 0 };
-        let sent = if gunzip {
-            sender.expand(MultiGzDecoder::new(&file), max_bytes, size)
-        } else if size > max_bytes {
-            sender.head_and_tail(&file, size, max_bytes)
-        } else {
-            // The kernel's own files have no size.
-            sender.all(&file, if size == 0 { max_bytes } else { size }, size)
-        };
-        reading.original_bytes = size.max(if gunzip { 0 } else { sender.sent });
-        sent
-    });
-    if let Err(stop) = result {
-        (reading.outcome, reading.reason) = stop.tell(&name);
+    if let Some(refusal) = beneath::refusal(&stat) {
+        reading.outcome = Outcome::NotApplicable;
+        reading.reason = Some(refusal.to_owned());
+        return reading;
     }
-    reading.duration = clock.elapsed();
+    let mut file = match open_to_read(&at) {
+        Ok(file) => file,
+        Err(error) => {
+            (reading.outcome, reading.reason) = refused("open", shown, error);
+            if reading.outcome == Outcome::Missing {
+                // The file is there: it is our own /proc that is not.
+                reading.outcome = Outcome::Failed;
+            }
+            return reading;
+        }
+    };
+    drop(at);
+    let size = u64::try_from(stat.st_size).unwrap_or(0);
+    let result = if packed && is_gzip(&file) {
+        unpacked(&file, size, max_bytes, sink)
+    } else if size > max_bytes {
+        head_and_tail(&mut file, size, max_bytes, sink)
+    } else if size > 0 {
+        pump(&mut file, size, sink).map(Kept::whole)
+    } else {
+        // The kernel's files say 0 and hold what they hold.
+        head(&mut file, max_bytes, sink)
+    };
+    match result {
+        Ok(kept) if kept.cut => {
+            reading.outcome = Outcome::Truncated;
+            reading.original_bytes = size.max(kept.bytes);
+            reading.reason = Some(format!("larger than the {max_bytes} bytes that are kept"));
+        }
+        Ok(kept) if packed => reading.original_bytes = size.max(kept.bytes.min(size)),
+        Ok(kept) => reading.original_bytes = kept.bytes,
+        Err(Stop::NobodyListens) => (reading.outcome, reading.reason) = nobody_listens(),
+        Err(Stop::Failed(error)) => {
+            reading.outcome = match error.kind() {
+                ErrorKind::PermissionDenied => Outcome::Denied,
+                _ => Outcome::Failed,
+            };
+            reading.original_bytes = size;
+            reading.reason = Some(failed_to("read", shown, error));
+        }
+    }
     reading
 }
 
-/// Why a file was not read to its end.
-enum Stop {
-    Open(Errno),
-    Kind(&'static str),
-    Read(io::Error),
-    Larger(String),
-    /// Nobody wants the rest.
-    Unwanted,
-}
-
-impl Stop {
-    fn tell(self, name: &str) -> (Outcome, Option<String>) {
-        match self {
-            Self::Open(errno) => {
-                let reason = format!("failed to open {name}: {}", beneath::describe(errno));
-                (outcome_of(errno), Some(reason))
-            }
-            Self::Kind(kind) => {
-                (Outcome::NotApplicable, Some(format!("{name} is {kind}, not read")))
-            }
-            Self::Read(error) => {
-                let errno = error.raw_os_error().map(Errno::from_raw);
-                let outcome = errno.map_or(Outcome::Failed, outcome_of);
-                (outcome, Some(format!("failed to read {name}: {error}")))
-            }
-            Self::Larger(reason) => (Outcome::Truncated, Some(reason)),
-            Self::Unwanted => {
-                (Outcome::Interrupted, Some("the run was ended before it was whole".to_owned()))
-            }
-        }
-    }
-}
-
-/// What an errno says of the thing that was asked for.
-pub(super) fn outcome_of(errno: Errno) -> Outcome {
-    match errno {
-        Errno::ENOENT | Errno::ENOTDIR | Errno::ENXIO | Errno::ENODEV => Outcome::Missing,
-        Errno::EACCES | Errno::EPERM => Outcome::Denied,
-        _ => Outcome::Failed,
-    }
-}
-
-/// What stands at a path that is no regular file, with its article.
-pub(super) fn refusal(stat: &FileStat) -> Option<&'static str> {
-    match SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT {
-        SFlag::S_IFREG => None,
-        SFlag::S_IFDIR => Some("a folder"),
-        SFlag::S_IFLNK => Some("a symbolic link"),
-        SFlag::S_IFIFO => Some("a FIFO"),
-        SFlag::S_IFSOCK => Some("a socket"),
-        SFlag::S_IFCHR => Some("a character device"),
-        SFlag::S_IFBLK => Some("a block device"),
-        _ => Some("of no known kind"),
-    }
-}
-
-/// Without waiting for a FIFO's writer, becoming a terminal's owner, or following a link to one.
-const READ: OFlag = OFlag::O_RDONLY.union(OFlag::O_NONBLOCK).union(OFlag::O_NOCTTY);
-
-fn open(root: &Path, path: &str) -> Result<File, Errno> {
-    let root = beneath::open_root(root)?;
-    untouched(|flags| beneath::open_beneath(&root, path, flags))
-}
-
-fn open_in_folder(root: &Path, folder: &str, path: &Path) -> Result<File, Errno> {
-    let root = beneath::open_root(root)?;
-    let folder = beneath::open_beneath(&root, folder, OFlag::O_PATH | OFlag::O_DIRECTORY)?;
-    untouched(|flags| beneath::open_without_links(&folder, path, flags))
-}
-
-/// Opens for reading in a way that leaves the time of last access as it is, where that is allowed.
-fn untouched(open: impl Fn(OFlag) -> Result<OwnedFd, Errno>) -> Result<File, Errno> {
-    match open(READ | OFlag::O_NOATIME) {
-        // Only its owner may ask for that.
-        Err(Errno::EPERM) => open(READ),
-        result => result,
+/// Opens for reading what was opened for looking: the very same inode, whatever its name leads to by now.
+/// Without a trace in its access time if the kernel allows that (to root and the owner).
+pub(super) fn open_to_read(at: &OwnedFd) -> nix::Result<File> {
+    let path = format!("/proc/self/fd/{}", at.as_raw_fd());
+    let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    match fcntl::open(path.as_str(), flags | OFlag::O_NOATIME, Mode::empty()) {
+        Err(Errno::EPERM) => fcntl::open(path.as_str(), flags, Mode::empty()),
+        opened => opened,
     }
     .map(File::from)
 }
 
-struct Sender<'a> {
-    chunks: &'a mpsc::Sender<Vec<u8>>,
-    sent: u64,
+/// What was handed on of a file.
+struct Kept {
+    /// How many bytes of it.
+    bytes: u64,
+    /// Whether some were left out.
+    cut: bool,
 }
 
-impl Sender<'_> {
-    fn send(&mut self, chunk: Vec<u8>) -> Result<(), Stop> {
-        self.sent += chunk.len() as u64;
-        self.chunks.blocking_send(chunk).map_err(|_| Stop::Unwanted)
-    }
-
-    /// From the start up to `limit` bytes. If `size` is not known (0) and there is more, that is told.
-    fn all(&mut self, mut file: &File, limit: u64, size: u64) -> Result<(), Stop> {
-        while self.sent < limit {
-            let chunk = fill(&mut file, limit - self.sent).map_err(Stop::Read)?;
-            if chunk.is_empty() {
-                return Ok(());
-            }
-            self.send(chunk)?;
-        }
-        if size == 0 && matches!(file.read(&mut [0]), Ok(1..)) {
-            return Err(Stop::Larger(format!("only the first {limit} bytes are kept")));
-        }
-        Ok(())
-    }
-
-    fn head_and_tail(&mut self, file: &File, size: u64, max_bytes: u64) -> Result<(), Stop> {
-        let head = max_bytes / 2;
-        let tail = size - (max_bytes - head);
-        self.range(file, 0, head)?;
-        let gap = tail - head;
-        self.send(format!("\n[calivet: {gap} bytes left out here]\n").into_bytes())?;
-        self.range(file, tail, size)?;
-        Err(Stop::Larger(format!(
-            "of {size} bytes the first {head} and the last {} are kept",
-            size - tail
-        )))
-    }
-
-    fn range(&mut self, file: &File, mut from: u64, to: u64) -> Result<(), Stop> {
-        while from < to {
-            let wanted = usize::try_from(to - from).unwrap_or(CHUNK).min(CHUNK);
-            let mut chunk = vec![0; wanted];
-            let length = file.read_at(&mut chunk, from).map_err(Stop::Read)?;
-            if length == 0 {
-                // It has become shorter meanwhile.
-                return Ok(());
-            }
-            chunk.truncate(length);
-            from += length as u64;
-            self.send(chunk)?;
-        }
-        Ok(())
-    }
-
-    /// A compressed file's text, of which `max_bytes` are kept.
-    fn expand(&mut self, mut text: impl Read, max_bytes: u64, size: u64) -> Result<(), Stop> {
-        while self.sent < max_bytes {
-            // What came before the damage is kept: it is sent before the error is told.
-            let mut chunk = Vec::new();
-            let wanted = (max_bytes - self.sent).min(CHUNK as u64);
-            let result = text.by_ref().take(wanted).read_to_end(&mut chunk);
-            let ended = result.as_ref().is_ok_and(|length| *length == 0);
-            if !chunk.is_empty() {
-                self.send(chunk)?;
-            }
-            result.map_err(Stop::Read)?;
-            if ended {
-                return Ok(());
-            }
-        }
-        if matches!(text.read(&mut [0]), Ok(0)) {
-            return Ok(());
-        }
-        Err(Stop::Larger(format!(
-            "{size} bytes of gzip hold more than the {max_bytes} bytes that are kept"
-        )))
+impl Kept {
+    fn whole(bytes: u64) -> Self {
+        Self { bytes, cut: false }
     }
 }
 
-/// Up to a piece, in as many reads as the file wants.
-fn fill(file: &mut &File, limit: u64) -> io::Result<Vec<u8>> {
-    let mut chunk = Vec::new();
-    file.take(limit.min(CHUNK as u64)).read_to_end(&mut chunk)?;
-    Ok(chunk)
+/// Why reading stopped before the end.
+enum Stop {
+    NobodyListens,
+    Failed(io::Error),
 }
+
+/// Hands on what `from` gives, at most `limit` bytes; returns how many there were.
+fn pump(from: &mut impl Read, limit: u64, sink: &Sink) -> Result<u64, Stop> {
+    let mut sent = 0;
+    // Most of the kernel's files are small.
+    let mut size = if limit > CHUNK as u64 { NEAR } else { as_size(limit) };
+    loop {
+        let mut chunk = vec![0; size.min(as_size(limit - sent))];
+        let (filled, end) = fill(from, &mut chunk);
+        chunk.truncate(filled);
+        sent += filled as u64;
+        if !sink.send(chunk) {
+            return Err(Stop::NobodyListens);
+        }
+        match end {
+            Err(error) => return Err(Stop::Failed(error)),
+            Ok(End::Source) => return Ok(sent),
+            Ok(End::Chunk) if sent == limit => return Ok(sent),
+            Ok(End::Chunk) => size = CHUNK,
+        }
+    }
+}
+
+enum End {
+    Source,
+    Chunk,
+}
+
+fn fill(from: &mut impl Read, chunk: &mut [u8]) -> (usize, io::Result<End>) {
+    let begun = Instant::now();
+    let mut filled = 0;
+    while filled < chunk.len() && (filled == 0 || begun.elapsed() < PATIENCE) {
+        match from.read(&mut chunk[filled..]) {
+            Ok(0) => return (filled, Ok(End::Source)),
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return (filled, Err(error)),
+        }
+    }
+    (filled, Ok(End::Chunk))
+}
+
+/// The beginning of something whose size is not known.
+fn head(from: &mut impl Read, max_bytes: u64, sink: &Sink) -> Result<Kept, Stop> {
+    let sent = pump(from, max_bytes, sink)?;
+    if sent < max_bytes {
+        return Ok(Kept::whole(sent));
+    }
+    let (more, end) = fill(from, &mut [0]);
+    if more > 0 {
+        let note = b"\n[calivet: what follows is left out]\n";
+        return if sink.send(note.to_vec()) {
+            Ok(Kept { bytes: sent, cut: true })
+        } else {
+            Err(Stop::NobodyListens)
+        };
+    }
+    end.map(|_| Kept::whole(sent)).map_err(Stop::Failed)
+}
+
+/// The first and the last half of what is allowed. Nothing between them is read, so a hole of a terabyte costs
+/// nothing.
+fn head_and_tail(file: &mut File, size: u64, max_bytes: u64, sink: &Sink) -> Result<Kept, Stop> {
+    let half = max_bytes / 2;
+    let head_end = last_line_end(file, half).unwrap_or(half);
+    let tail = size - (max_bytes - half);
+    let tail_start = first_line_start(file, tail).unwrap_or(tail);
+    let mut bytes = pump(file, head_end, sink)?;
+    let between = if head_end == 0 || ends_line(file, head_end) { "" } else { "\n" };
+    let note = format!("{between}[calivet: {} bytes left out here]\n", tail_start - head_end);
+    if !sink.send(note.into_bytes()) {
+        return Err(Stop::NobodyListens);
+    }
+    file.seek(SeekFrom::Start(tail_start)).map_err(Stop::Failed)?;
+    bytes += pump(file, size - tail_start, sink)?;
+    Ok(Kept { bytes, cut: true })
+}
+
+/// The end of the last whole line before `end`, if it is near.
+fn last_line_end(file: &File, end: u64) -> Option<u64> {
+    let start = end.saturating_sub(NEAR as u64);
+    let window = window(file, start, end)?;
+    let newline = window.iter().rposition(|&byte| byte == b'\n')?;
+    Some(start + newline as u64 + 1)
+}
+
+/// The start of the first whole line after `start`, if it is near.
+fn first_line_start(file: &File, start: u64) -> Option<u64> {
+    if ends_line(file, start) {
+        return Some(start);
+    }
+    let window = window(file, start, start + NEAR as u64)?;
+    let newline = window.iter().position(|&byte| byte == b'\n')?;
+    Some(start + newline as u64 + 1)
+}
+
+fn ends_line(file: &File, end: u64) -> bool {
+    end.checked_sub(1).and_then(|last| window(file, last, end)).is_some_and(|last| last == b"\n")
+}
+
+fn window(file: &File, start: u64, end: u64) -> Option<Vec<u8>> {
+    let mut window = vec![0; as_size(end - start)];
+    let count = file.read_at(&mut window, start).ok()?;
+    window.truncate(count);
+    Some(window)
+}
+
+/// Some rotated logs are called `.gz` and are not: they are kept as they are.
+fn is_gzip(file: &File) -> bool {
+    window(file, 0, 2).is_some_and(|magic| magic == [0x1f, 0x8b])
+}
+
+/// What a gzip file holds. No more is read of it than may come out of it, so that a file of a million empty
+/// members ends too.
+fn unpacked(file: &File, size: u64, max_bytes: u64, sink: &Sink) -> Result<Kept, Stop> {
+    let packed = BufReader::with_capacity(NEAR, file.take(size.min(max_bytes)));
+    match head(&mut MultiGzDecoder::new(packed), max_bytes, sink) {
+        Err(Stop::Failed(error))
+            if size > max_bytes && error.kind() == ErrorKind::UnexpectedEof =>
+        {
+            Ok(Kept { bytes: 0, cut: true })
+        }
+        kept => kept,
+    }
+}
+
+fn as_size(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX).min(CHUNK)
+}
+
+#[cfg(test)]
+mod tests;

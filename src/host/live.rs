@@ -1,18 +1,15 @@
 //! A machine that answers now: each question goes to the part that can ask it, within its bounds.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::{OnceCell, mpsc};
-use tokio::task::spawn_blocking;
 
-use super::bird_socket::Question;
-use super::file::Location;
+use super::bird_socket::{Daemons, Question};
 use super::{
-    Artifact, Extent, Family, Listing, Outcome, Reading, Source, Tree, bird_socket, command, file,
-    http, kernel_log, process, tree,
+    Artifact, Extent, Family, Listing, Outcome, Reading, Source, Tree, apart, command, enter, file,
+    http, in_chunks, kernel_log, process, tree,
 };
 use crate::processes::{self, Agent, Process};
 
@@ -24,8 +21,11 @@ pub(super) struct Live {
     /// The bound on one question.
     timeout: Duration,
     opened: Timestamp,
-    daemons: bird_socket::Daemons,
-    /// Calico's daemons, read once: a question to BIRD may need its pid, a program that of Felix.
+    /// The executable that enters other file systems; `None`: this process's own, if it can.
+    pub(super) calivet: Option<PathBuf>,
+    daemons: Daemons,
+    /// Calico's daemons, looked for when first needed: whatever is done with them, it is seen again at that moment
+    /// what they are.
     agents: OnceCell<Vec<Process>>,
 }
 
@@ -35,7 +35,8 @@ impl Live {
             root: root.to_owned(),
             timeout,
             opened: Timestamp::now(),
-            daemons: bird_socket::Daemons::default(),
+            calivet: None,
+            daemons: Daemons::default(),
             agents: OnceCell::new(),
         }
     }
@@ -44,7 +45,7 @@ impl Live {
         self.opened
     }
 
-    /// See [`super::Host::stream`].
+    /// See [`super::Host::stream`]. The time that the receiver takes does not count.
     pub(super) async fn stream(
         &self,
         artifact: &Artifact,
@@ -52,55 +53,92 @@ impl Live {
     ) -> Reading {
         let limit = artifact.max_time.unwrap_or(self.timeout);
         let max_bytes = artifact.max_bytes;
+        let root = self.root.clone();
         match &artifact.source {
             Source::File(path) => {
-                let location = Location::InRoot(self.root.clone(), path.to_string());
-                read_file(location, max_bytes, limit, chunks).await
+                let path = PathBuf::from(path.as_ref());
+                let read = move |sink: &_| file::read(&root, &path, max_bytes, sink);
+                apart::stream(limit, chunks, read).await
             }
             Source::Leaf { folder, path } => {
-                let location =
-                    Location::InFolder(self.root.clone(), folder.to_string(), path.clone());
-                read_file(location, max_bytes, limit, chunks).await
+                let (folder, path) = (PathBuf::from(folder.as_ref()), path.clone());
+                let read = move |sink: &_| file::read_leaf(&root, &folder, &path, max_bytes, sink);
+                apart::stream(limit, chunks, read).await
             }
-            Source::Contained { pid, path } => {
-                let root = self.root.join(format!("proc/{pid}/root"));
-                read_file(Location::InRoot(root, path.to_string()), max_bytes, limit, chunks).await
-            }
-            Source::Command(argv) => {
-                let agents = self.agents().await;
-                let felix = processes::find(agents).felix.process;
-                command::run(&self.root, felix, argv, limit, max_bytes, &chunks).await
-            }
+            Source::Command(lines) => self.run(lines, limit, max_bytes, chunks).await,
             Source::Bird { family, question } => {
-                let pids = async {
-                    let agents = processes::find(self.agents().await);
-                    let daemon = match family {
-                        Family::Ipv4 => agents.bird,
-                        Family::Ipv6 => agents.bird6,
-                    };
-                    daemon.process.iter().map(|process| process.pid).collect()
-                };
-                let question = Question {
-                    family: *family,
-                    text: question.as_ref(),
-                    timeout: limit,
-                    max_bytes,
-                };
-                self.daemons.ask(&self.root, pids, question, chunks).await
+                let question =
+                    Question { family: *family, text: question, timeout: limit, max_bytes };
+                self.daemons.ask(&root, self.birds(*family), question, chunks).await
             }
             Source::Http { port, path } => http::get(*port, path, limit, max_bytes, chunks).await,
             Source::Processes(extent) => {
-                let reading = process::scan(&self.root, *extent, limit).await;
-                send_whole(reading, chunks).await
+                send(process::scan(&root, *extent, limit).await, &chunks).await
             }
             Source::KernelLog => {
-                let reading = kernel_log::read_log(&self.root, limit, max_bytes).await;
-                send_whole(reading, chunks).await
+                send(kernel_log::read_log(&root, limit, max_bytes).await, &chunks).await
             }
         }
     }
 
-    /// Calico's daemons, as far as they can be seen.
+    /// See [`super::Host::list`].
+    pub(super) async fn list(&self, tree: &Tree) -> Listing {
+        tree::list(&self.root, tree, self.timeout).await
+    }
+
+    /// Runs the first of some command lines (between ` | `) whose program the host has, or else calico-node's
+    /// container.
+    async fn run(
+        &self,
+        lines: &str,
+        limit: Duration,
+        max_bytes: u64,
+        chunks: mpsc::Sender<Vec<u8>>,
+    ) -> Reading {
+        let mut missing = Vec::new();
+        for containers in [None, Some(self.calico_node())] {
+            let containers = match containers {
+                None => Vec::new(),
+                Some(pids) => pids.await,
+            };
+            if containers.is_empty() && !missing.is_empty() {
+                break;
+            }
+            missing.clear();
+            for line in lines.split(" | ") {
+                match command::find(&self.root, line, containers.clone(), limit).await {
+                    Ok(program) => {
+                        let itself =
+                            || enter::can_run_itself().then(|| PathBuf::from("/proc/self/exe"));
+                        let calivet = self.calivet.clone().or_else(itself);
+                        return program.run(calivet, limit, max_bytes, chunks).await;
+                    }
+                    Err((Outcome::Missing, reason)) => missing.extend(reason),
+                    Err((outcome, reason)) => {
+                        return Reading { outcome, reason, ..Reading::begin() };
+                    }
+                }
+            }
+        }
+        Reading::failed(Outcome::Missing, missing.join("; "))
+    }
+
+    /// The daemons for a family: their sockets may be in their own mount namespace.
+    async fn birds(&self, family: Family) -> Vec<u32> {
+        let agents = processes::find(self.agents().await);
+        let bird = match family {
+            Family::Ipv4 => agents.bird,
+            Family::Ipv6 => agents.bird6,
+        };
+        bird.process.iter().map(|process| process.pid).collect()
+    }
+
+    /// Felix, which runs in calico-node's container: programs that the host lacks may be in there.
+    async fn calico_node(&self) -> Vec<u32> {
+        let agents = processes::find(self.agents().await);
+        agents.felix.process.iter().map(|process| process.pid).collect()
+    }
+
     async fn agents(&self) -> &[Process] {
         self.agents
             .get_or_init(|| async {
@@ -111,55 +149,12 @@ impl Live {
             })
             .await
     }
-
-    /// See [`super::Host::list`].
-    pub(super) async fn list(&self, tree: &Tree) -> Listing {
-        let found = tree::Shared::default();
-        let (root, walked, shared) = (self.root.clone(), tree.clone(), Arc::clone(&found));
-        let walk = spawn_blocking(move || tree::walk(&root, &walked, &shared));
-        let (outcome, reason) = match tokio::time::timeout(self.timeout, walk).await {
-            Ok(Ok(walked)) => walked,
-            Ok(Err(error)) => (Outcome::Failed, Some(format!("a fault of calivet's own: {error}"))),
-            Err(_) => {
-                let limit = self.timeout;
-                (Outcome::Timeout, Some(format!("{} was not listed within {limit:?}", tree.folder)))
-            }
-        };
-        let mut found = std::mem::take(&mut *found.lock().unwrap_or_else(PoisonError::into_inner));
-        found.sort_by(|one, other| one.path.cmp(&other.path));
-        Listing { found, outcome, reason }
-    }
-}
-
-/// Reads a file on a thread that is left behind if it hangs in the kernel.
-async fn read_file(
-    location: Location,
-    max_bytes: u64,
-    limit: Duration,
-    chunks: mpsc::Sender<Vec<u8>>,
-) -> Reading {
-    let begun = (Timestamp::now(), Instant::now());
-    let read = spawn_blocking(move || file::read(&location, max_bytes, &chunks));
-    match tokio::time::timeout(limit, read).await {
-        Ok(Ok(reading)) => reading,
-        Ok(Err(error)) => {
-            Reading::failed(Outcome::Failed, format!("a fault of calivet's own: {error}"))
-        }
-        Err(_) => Reading {
-            started: begun.0,
-            duration: begun.1.elapsed(),
-            ..Reading::failed(Outcome::Timeout, format!("was not read within {limit:?}"))
-        },
-    }
 }
 
 /// Sends what is in memory already.
-async fn send_whole(mut reading: Reading, chunks: mpsc::Sender<Vec<u8>>) -> Reading {
-    let bytes = std::mem::take(&mut reading.bytes);
-    for chunk in bytes.chunks(1 << 20) {
-        if chunks.send(chunk.to_vec()).await.is_err() {
-            break;
-        }
+async fn send(mut reading: Reading, chunks: &mpsc::Sender<Vec<u8>>) -> Reading {
+    if !in_chunks(std::mem::take(&mut reading.bytes), chunks).await {
+        (reading.outcome, reading.reason) = apart::nobody_listens();
     }
     reading
 }

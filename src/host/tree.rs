@@ -1,235 +1,445 @@
-//! Folders of a host, walked within bounds and without following a link.
-//!
-//! Each step opens one name in a folder that is open already, as a folder and not through a link, so that nobody
-//! who can write to a log folder can lead the walk out of it.
+//! The files beneath a folder, found without following a link and bounded in depth, number and time.
 
-use std::collections::HashSet;
-use std::ffi::{CStr, OsStr};
+use std::collections::VecDeque;
+use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use nix::dir::Dir;
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, openat};
-use nix::sys::stat::{FileStat, Mode, fstatat};
+use nix::fcntl::{self, AtFlags, OFlag};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstatat};
 
-use super::file::{outcome_of, refusal};
-use super::{Found, Outcome, Tree, beneath};
+use super::apart;
+use super::beneath::{self, Links};
+use super::file::{below, refused};
+use super::{Found, Listing, Outcome, Tree, printable};
 
-/// How deep a walk goes.
+/// Folders within folders that are entered. Bounds loops of bind mounts as well.
 const MAX_DEPTH: usize = 16;
-/// How many files it finds.
-const MAX_FOUND: usize = 20_000;
-/// How many names it looks at.
-const MAX_SEEN: usize = 200_000;
 
-/// A pattern's components.
-type Pattern<'a> = Vec<&'a [u8]>;
+/// Files that are listed.
+const MAX_FILES: usize = 20_000;
 
-/// What a walk has found so far, so that it is not lost when the walk hangs.
-pub(super) type Shared = Arc<Mutex<Vec<Found>>>;
+/// Names that are looked at.
+const MAX_NAMES: usize = 200_000;
 
-/// Walks a tree and leaves what it finds in `found`. Blocks: it belongs on a thread that can be abandoned.
-pub(super) fn walk(root: &Path, tree: &Tree, found: &Shared) -> (Outcome, Option<String>) {
-    let components =
-        |pattern: &'static str| pattern.as_bytes().split(|byte| *byte == b'/').collect();
-    let wanted = tree
-        .include
-        .iter()
-        .filter(|pattern| !pattern.starts_with('!'))
-        .map(|pattern| components(pattern));
-    let unwanted =
-        tree.include.iter().filter_map(|pattern| pattern.strip_prefix('!')).map(components);
-    let patterns = [wanted.collect(), unwanted.collect()];
-    let mut walk = Walk { patterns, found, seen: 0, troubles: Vec::new(), folders: HashSet::new() };
-    let opened = beneath::open_root(root).and_then(|root| {
-        beneath::open_beneath(&root, &tree.folder, OFlag::O_RDONLY | OFlag::O_DIRECTORY)
+/// Lists the files of `tree` on the host at `root`. What was found before the time was over is kept.
+pub(super) async fn list(root: &Path, tree: &Tree, limit: Duration) -> Listing {
+    let listing =
+        Arc::new(Mutex::new(Listing { found: Vec::new(), outcome: Outcome::Ok, reason: None }));
+    let walk = Walk {
+        root: root.to_owned(),
+        folder: PathBuf::from(tree.folder.as_ref()),
+        include: patterns(tree, false),
+        exclude: patterns(tree, true),
+        listing: Arc::clone(&listing),
+        names: 0,
+    };
+    let ended = apart::answer(limit, move || walk.run()).await;
+    let mut listing = listing.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    if ended.is_none() {
+        (listing.outcome, listing.reason) = apart::late(limit);
+    }
+    listing.found.sort_by(|one, other| {
+        one.path.as_os_str().as_bytes().cmp(other.path.as_os_str().as_bytes())
     });
-    match opened.and_then(|folder| walk.folder(folder, Path::new(""), 0)) {
-        Err(errno) => {
-            let reason = format!("failed to list {}: {}", tree.folder, beneath::describe(errno));
-            return (outcome_of(errno), Some(reason));
-        }
-        Ok(()) if walk.troubles.is_empty() => return (Outcome::Ok, None),
-        Ok(()) => {}
-    }
-    let (outcome, _) = walk.troubles[0];
-    let reasons: Vec<String> = walk.troubles.into_iter().map(|(_, reason)| reason).collect();
-    (outcome, Some(reasons.join("; ")))
+    listing
 }
 
-struct Walk<'a> {
-    /// Of what is wanted, and of what is not.
-    patterns: [Vec<Pattern<'a>>; 2],
-    found: &'a Shared,
-    seen: usize,
-    troubles: Vec<(Outcome, String)>,
-    /// Folders on the way, by device and inode: a bind mount can make a loop.
-    folders: HashSet<(u64, u64)>,
+struct Walk {
+    root: PathBuf,
+    folder: PathBuf,
+    include: Vec<Pattern>,
+    exclude: Vec<Pattern>,
+    /// Shared with who waits, so that the time's end loses nothing.
+    listing: Arc<Mutex<Listing>>,
+    names: usize,
 }
 
-impl Walk<'_> {
-    fn folder(&mut self, folder: OwnedFd, path: &Path, depth: usize) -> Result<(), Errno> {
-        let stat = nix::sys::stat::fstat(&folder)?;
-        let identity = (stat.st_dev, stat.st_ino);
-        if !self.folders.insert(identity) {
-            return Ok(());
-        }
-        let result = self.entries(folder, path, depth);
-        self.folders.remove(&identity);
-        result
-    }
-
-    fn entries(&mut self, folder: OwnedFd, path: &Path, depth: usize) -> Result<(), Errno> {
-        let mut folder = Dir::from_fd(folder)?;
-        let mut names: Vec<std::ffi::CString> = Vec::new();
-        for entry in folder.iter() {
-            let name = entry?.file_name().to_owned();
-            if !matches!(name.to_bytes(), b"." | b"..") {
-                names.push(name);
+impl Walk {
+    fn run(mut self) {
+        let shown = below(&self.root, &self.folder);
+        let top = beneath::open_on_host(&self.root, &self.folder)
+            .and_then(|at| open_folder(&at, Path::new("")).map(|dir| (at, dir)));
+        let (top, dir) = match top {
+            Ok(opened) => opened,
+            Err(error) => {
+                let (outcome, reason) = refused("open", &shown, error);
+                return self.end(outcome, reason);
             }
-            self.seen += 1;
-            if self.seen > MAX_SEEN {
-                self.trouble(Outcome::Truncated, format!("only {MAX_SEEN} names were looked at"));
-                break;
-            }
-        }
-        names.sort();
-        for name in names {
-            if self.is_full() {
-                break;
-            }
-            self.entry(&folder, &name, path, depth);
-        }
-        Ok(())
-    }
-
-    fn entry(&mut self, folder: &Dir, name: &CStr, parent: &Path, depth: usize) {
-        let path = parent.join(OsStr::from_bytes(name.to_bytes()));
-        let components: Vec<&[u8]> = path.iter().map(OsStr::as_bytes).collect();
-        let [wanted, unwanted] = &self.patterns;
-        let is_wanted = wanted.iter().any(|pattern| matches_path(pattern, &components))
-            && !unwanted.iter().any(|pattern| matches_path(pattern, &components));
-        let may_lead = wanted.iter().any(|pattern| may_lead(pattern, &components));
-        if !is_wanted && !may_lead {
-            return;
-        }
-        // What vanishes while it is looked at was never there.
-        let Ok(stat) = fstatat(folder, name, AtFlags::AT_SYMLINK_NOFOLLOW) else { return };
-        match refusal(&stat) {
-            // The kernel has files that can only be written: a write does something.
-            None if stat.st_mode & 0o444 == 0 => {}
-            None => {
-                if is_wanted {
-                    self.find(path, &stat, None);
-                }
-            }
-            Some("a folder") if may_lead && depth + 1 < MAX_DEPTH => {
-                let flags =
-                    OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-                let opened = openat(folder, name, flags, Mode::empty());
-                if let Err(errno) = opened.and_then(|inner| self.folder(inner, &path, depth + 1))
-                    && errno != Errno::ENOENT
-                {
-                    let reason =
-                        format!("failed to list {}: {}", path.display(), beneath::describe(errno));
-                    self.trouble(outcome_of(errno), reason);
-                }
-            }
-            Some("a folder") => {
-                if may_lead {
-                    self.trouble(Outcome::Truncated, format!("{} is too deep", path.display()));
-                }
-            }
-            Some("a symbolic link") if is_wanted => {
-                let target = beneath::read_link(folder.as_fd(), name).unwrap_or_default();
-                self.find(path, &stat, Some(format!("a symbolic link to {target}, not followed")));
-            }
-            Some(kind) if is_wanted => self.find(path, &stat, Some(format!("{kind}, not read"))),
-            Some(_) => {}
-        }
-    }
-
-    fn find(&mut self, path: PathBuf, stat: &FileStat, refusal: Option<String>) {
-        let modified =
-            Timestamp::new(stat.st_mtime, i32::try_from(stat.st_mtime_nsec).unwrap_or(0));
-        let found = Found {
-            path,
-            refusal,
-            bytes: u64::try_from(stat.st_size).unwrap_or(0),
-            modified: modified.unwrap_or(Timestamp::UNIX_EPOCH),
         };
-        self.found.lock().unwrap_or_else(PoisonError::into_inner).push(found);
-        if self.is_full() {
-            self.trouble(Outcome::Truncated, format!("only the first {MAX_FOUND} files are kept"));
-        }
-    }
-
-    fn is_full(&self) -> bool {
-        self.seen > MAX_SEEN
-            || self.found.lock().unwrap_or_else(PoisonError::into_inner).len() >= MAX_FOUND
-    }
-
-    fn trouble(&mut self, outcome: Outcome, reason: String) {
-        // A few tell it all.
-        if self.troubles.len() < 5 {
-            self.troubles.push((outcome, reason));
-        }
-    }
-}
-
-/// Whether a path matches a pattern: component by component, `**` any number of them.
-pub(super) fn matches_path(pattern: &[&[u8]], path: &[&[u8]]) -> bool {
-    match (pattern.split_first(), path.split_first()) {
-        (None, None) => true,
-        (Some((&b"**", rest)), _) => {
-            matches_path(rest, path)
-                || path.split_first().is_some_and(|(_, path)| matches_path(pattern, path))
-        }
-        (Some((glob, pattern)), Some((name, path))) => {
-            matches_name(glob, name) && matches_path(pattern, path)
-        }
-        _ => false,
-    }
-}
-
-/// Whether something beneath a folder may match a pattern.
-fn may_lead(pattern: &[&[u8]], folder: &[&[u8]]) -> bool {
-    match (pattern.split_first(), folder.split_first()) {
-        (Some((&b"**", _)), _) => true,
-        (Some(_), None) => true,
-        (Some((glob, pattern)), Some((name, folder))) => {
-            matches_name(glob, name) && may_lead(pattern, folder) && !pattern.is_empty()
-        }
-        (None, _) => false,
-    }
-}
-
-/// Whether a name matches a glob of `*` and `?`; in linear memory, and in time no more than their product.
-fn matches_name(glob: &[u8], name: &[u8]) -> bool {
-    let (mut at_glob, mut at_name) = (0, 0);
-    let mut star: Option<(usize, usize)> = None;
-    while at_name < name.len() {
-        match glob.get(at_glob) {
-            Some(b'*') => {
-                star = Some((at_glob, at_name));
-                at_glob += 1;
+        // Breadth first, and by path: one open folder at a time, however deep it goes.
+        let mut ahead = VecDeque::from([(PathBuf::new(), 0, Some(dir))]);
+        while let Some((folder, depth, dir)) = ahead.pop_front() {
+            let dir = dir.map_or_else(|| open_folder(&top, &folder), Ok);
+            let mut dir = match dir {
+                Ok(dir) => dir,
+                // It was removed since it was seen.
+                Err(Errno::ENOENT) => continue,
+                Err(error) => {
+                    let (_, reason) = refused("open", &shown.join(&folder), error);
+                    self.note(folder, reason);
+                    continue;
+                }
+            };
+            let mut names = Vec::new();
+            for entry in dir.iter() {
+                match entry {
+                    Ok(entry) if matches!(entry.file_name().to_bytes(), b"." | b"..") => {}
+                    Ok(entry) => {
+                        self.names += 1;
+                        if self.names > MAX_NAMES {
+                            return self.cut(&format!("more than {MAX_NAMES} names"));
+                        }
+                        names.push(entry.file_name().to_owned());
+                    }
+                    Err(error) => {
+                        let (_, reason) = refused("list", &shown.join(&folder), error);
+                        self.note(folder.clone(), reason);
+                        break;
+                    }
+                }
             }
-            Some(byte) if *byte == b'?' || *byte == name[at_name] => {
-                at_glob += 1;
-                at_name += 1;
+            names.sort_unstable();
+            for name in names {
+                let path = folder.join(OsStr::from_bytes(name.to_bytes()));
+                let Ok(stat) = fstatat(&dir, name.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW) else {
+                    continue; // Removed since it was seen.
+                };
+                let wanted = self.wanted(&path);
+                match beneath::kind(&stat) {
+                    SFlag::S_IFDIR if wanted == Match::No => {}
+                    SFlag::S_IFDIR if depth + 1 < MAX_DEPTH => {
+                        ahead.push_back((path, depth + 1, None));
+                    }
+                    SFlag::S_IFDIR => {
+                        let reason = format!("a folder below {MAX_DEPTH} others, not entered");
+                        self.note(path, Some(reason));
+                    }
+                    // A link in place of a folder hides what would have been found there.
+                    SFlag::S_IFLNK if wanted != Match::No => {
+                        let target = fcntl::readlinkat(&dir, name.as_c_str()).unwrap_or_default();
+                        let target = printable(&target.to_string_lossy());
+                        let reason = format!("a symbolic link to {target}, not followed");
+                        self.found(path, &stat, Some(reason));
+                    }
+                    // The kernel's files that can only be written: to write one does something.
+                    SFlag::S_IFREG if stat.st_mode & 0o444 == 0 => {}
+                    _ if wanted == Match::Whole => {
+                        let refusal = beneath::refusal(&stat).map(str::to_owned);
+                        self.found(path, &stat, refusal);
+                    }
+                    _ => {}
+                }
+                if self.full() {
+                    return self.cut(&format!("more than {MAX_FILES} files"));
+                }
+            }
+        }
+    }
+
+    fn wanted(&self, path: &Path) -> Match {
+        let path: Vec<&[u8]> = path.iter().map(OsStrExt::as_bytes).collect();
+        if self.exclude.iter().any(|pattern| pattern.matches(&path) == Match::Whole) {
+            return Match::No;
+        }
+        self.include.iter().map(|pattern| pattern.matches(&path)).max().unwrap_or(Match::No)
+    }
+
+    fn found(&self, path: PathBuf, stat: &FileStat, refusal: Option<String>) {
+        let bytes = u64::try_from(stat.st_size).unwrap_or(0);
+        let nanoseconds = i32::try_from(stat.st_mtime_nsec).unwrap_or(0);
+        let modified = Timestamp::new(stat.st_mtime, nanoseconds).unwrap_or(Timestamp::UNIX_EPOCH);
+        self.with_listing(|listing| listing.found.push(Found { path, refusal, bytes, modified }));
+    }
+
+    /// Lists a folder that could not be entered.
+    fn note(&self, path: PathBuf, refusal: Option<String>) {
+        let modified = Timestamp::UNIX_EPOCH;
+        self.with_listing(|listing| {
+            listing.found.push(Found { path, refusal, bytes: 0, modified });
+        });
+    }
+
+    fn full(&self) -> bool {
+        let mut count = 0;
+        self.with_listing(|listing| count = listing.found.len());
+        count >= MAX_FILES
+    }
+
+    fn cut(&self, why: &str) {
+        let shown = printable(&self.folder.to_string_lossy());
+        self.end(Outcome::Truncated, Some(format!("{shown} holds {why}: the rest is not listed")));
+    }
+
+    fn end(&self, outcome: Outcome, reason: Option<String>) {
+        self.with_listing(|listing| (listing.outcome, listing.reason) = (outcome, reason));
+    }
+
+    fn with_listing(&self, change: impl FnOnce(&mut Listing)) {
+        change(&mut self.listing.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+/// Opens a folder to list it, without a trace in its access time if the kernel allows that.
+fn open_folder(top: &OwnedFd, path: &Path) -> nix::Result<Dir> {
+    let below;
+    let at = if path.as_os_str().is_empty() {
+        top
+    } else {
+        below = beneath::open(top.as_fd(), path, Links::Refused)?;
+        &below
+    };
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    match Dir::openat(at, ".", flags | OFlag::O_NOATIME, Mode::empty()) {
+        Err(Errno::EPERM) => Dir::openat(at, ".", flags, Mode::empty()),
+        opened => opened,
+    }
+}
+
+/// The patterns of what is to be found, or (`except`) of what is not.
+fn patterns(tree: &Tree, except: bool) -> Vec<Pattern> {
+    let patterns = tree.include.iter().filter(|pattern| pattern.starts_with('!') == except);
+    patterns.map(|pattern| Pattern::new(pattern.trim_start_matches('!'))).collect()
+}
+
+/// A pattern of paths: `*` and `?` match within a component, `**` any number of components.
+struct Pattern(Vec<Vec<u8>>);
+
+/// How a path fares with a pattern, from worst to best.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Match {
+    /// Neither it nor anything beneath it matches.
+    No,
+    /// Something beneath it may match.
+    Beneath,
+    /// It matches.
+    Whole,
+}
+
+impl Pattern {
+    fn new(pattern: &str) -> Self {
+        Self(pattern.split('/').map(|component| component.as_bytes().to_vec()).collect())
+    }
+
+    fn matches(&self, path: &[&[u8]]) -> Match {
+        components_match(&self.0, path)
+    }
+}
+
+fn components_match(pattern: &[Vec<u8>], path: &[&[u8]]) -> Match {
+    match (pattern.split_first(), path.split_first()) {
+        (None, None) => Match::Whole,
+        (Some((any, rest)), _) if any == b"**" => {
+            let none = components_match(rest, path);
+            let one = match path.split_first() {
+                Some((_, below)) => components_match(pattern, below),
+                None => Match::Beneath,
+            };
+            none.max(one)
+        }
+        (Some(_), None) => Match::Beneath,
+        (Some((first, rest)), Some((name, below))) if component_matches(first, name) => {
+            components_match(rest, below)
+        }
+        _ => Match::No,
+    }
+}
+
+/// The usual two pointers: after a mismatch the last `*` takes one byte more. Never more than the product of the
+/// lengths.
+fn component_matches(pattern: &[u8], name: &[u8]) -> bool {
+    let (mut in_pattern, mut in_name) = (0, 0);
+    let mut star: Option<(usize, usize)> = None;
+    while in_name < name.len() {
+        match pattern.get(in_pattern) {
+            Some(b'*') => {
+                star = Some((in_pattern, in_name));
+                in_pattern += 1;
+            }
+            Some(&byte) if byte == b'?' || byte == name[in_name] => {
+                in_pattern += 1;
+                in_name += 1;
             }
             _ => {
-                // The last star takes one byte more.
-                let Some((glob_star, name_star)) = star else { return false };
-                star = Some((glob_star, name_star + 1));
-                at_glob = glob_star + 1;
-                at_name = name_star + 1;
+                let Some((at, taken)) = star else { return false };
+                star = Some((at, taken + 1));
+                (in_pattern, in_name) = (at + 1, taken + 1);
             }
         }
     }
-    glob[at_glob..].iter().all(|byte| *byte == b'*')
+    pattern[in_pattern..].iter().all(|&byte| byte == b'*')
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::host::{Host, Sensitivity};
+
+    async fn list(root: &Path, include: &'static [&'static str]) -> Listing {
+        let tree = Tree {
+            name: "".into(),
+            folder: "/log".into(),
+            include: include.into(),
+            sensitivity: Sensitivity::Private,
+            max_bytes: 100,
+        };
+        Host::live(root, Duration::from_secs(20)).list(&tree).await
+    }
+
+    fn root_with(files: &[&[u8]]) -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir(root.path().join("log")).unwrap();
+        for file in files {
+            let path = root.path().join("log").join(OsStr::from_bytes(file));
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "12345").unwrap();
+        }
+        root
+    }
+
+    fn paths(listing: &Listing) -> Vec<&[u8]> {
+        listing.found.iter().map(|found| found.path.as_os_str().as_bytes()).collect()
+    }
+
+    #[tokio::test]
+    async fn files_come_in_the_order_of_their_paths_whatever_bytes_they_hold() {
+        let root = root_with(&[
+            b"b/x.log",
+            b"a\nb.log",
+            b"\xff.log",
+            b"b/deep/er/y.log",
+            b"\x1b[31m.log",
+            b"b/no.txt",
+        ]);
+        let listing = list(root.path(), &["**/*.log"]).await;
+        assert_eq!((listing.outcome, &listing.reason), (Outcome::Ok, &None));
+        let expected: [&[u8]; 5] =
+            [b"\x1b[31m.log", b"a\nb.log", b"b/deep/er/y.log", b"b/x.log", b"\xff.log"];
+        assert_eq!(paths(&listing), expected);
+        assert!(listing.found.iter().all(|found| found.bytes == 5 && found.refusal.is_none()));
+        assert!(listing.found.iter().all(|found| found.modified > Timestamp::UNIX_EPOCH));
+    }
+
+    #[tokio::test]
+    async fn links_fifos_and_sockets_are_listed_with_the_reason_why_they_are_not_read() {
+        let root = root_with(&[b"real/file"]);
+        let log = root.path().join("log");
+        symlink("/etc/shadow", log.join("a-link")).unwrap();
+        symlink("real", log.join("b-folder")).unwrap();
+        nix::unistd::mkfifo(&log.join("c-fifo"), Mode::S_IRWXU).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(log.join("d-socket")).unwrap();
+        let listing = list(root.path(), &["**"]).await;
+        let refusals: Vec<_> = listing.found.iter().map(|found| found.refusal.as_deref()).collect();
+        assert_eq!(
+            refusals,
+            [
+                Some("a symbolic link to /etc/shadow, not followed"),
+                Some("a symbolic link to real, not followed"),
+                Some("a FIFO, not read"),
+                Some("a socket, not read"),
+                None,
+            ]
+        );
+    }
+
+    #[tokio::test]
+    async fn a_link_in_place_of_a_folder_that_was_asked_for_is_noted() {
+        let root = root_with(&[b"elsewhere/x.log"]);
+        symlink("elsewhere", root.path().join("log/cni")).unwrap();
+        let listing = list(root.path(), &["cni/*.log"]).await;
+        assert_eq!(paths(&listing), [b"cni"]);
+        assert!(listing.found[0].refusal.is_some());
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_is_not_there_is_missing_and_one_that_is_empty_is_not() {
+        let root = root_with(&[]);
+        let empty = list(root.path(), &["**"]).await;
+        assert_eq!((empty.outcome, empty.found.len()), (Outcome::Ok, 0));
+        fs::remove_dir(root.path().join("log")).unwrap();
+        let missing = list(root.path(), &["**"]).await;
+        assert_eq!(missing.outcome, Outcome::Missing);
+        assert!(missing.reason.unwrap().contains("No such file or directory"));
+        fs::write(root.path().join("log"), "").unwrap();
+        assert_eq!(list(root.path(), &["**"]).await.outcome, Outcome::Missing);
+    }
+
+    #[tokio::test]
+    async fn depth_is_bounded_and_what_lies_below_is_noted() {
+        let deep = ["d"; 20].join("/") + "/file";
+        let root = root_with(&[deep.as_bytes(), b"file"]);
+        let listing = list(root.path(), &["**"]).await;
+        assert_eq!(listing.found.len(), 2);
+        let below = listing.found.iter().find(|found| found.refusal.is_some()).unwrap();
+        assert_eq!(below.path.components().count(), MAX_DEPTH);
+    }
+
+    #[tokio::test]
+    async fn more_files_than_are_listed_are_cut_and_said_to_be() {
+        let root = root_with(&[]);
+        for number in 0..=MAX_FILES {
+            fs::write(root.path().join(format!("log/{number:05}")), "").unwrap();
+        }
+        let listing = list(root.path(), &["**"]).await;
+        assert_eq!((listing.outcome, listing.found.len()), (Outcome::Truncated, MAX_FILES));
+        assert_eq!(
+            listing.reason.unwrap(),
+            "/log holds more than 20000 files: the rest is not listed"
+        );
+        assert_eq!(listing.found[0].path, Path::new("00000"));
+    }
+
+    #[test]
+    fn patterns_match_within_a_component_and_across_any_number_of_them() {
+        let matches = |pattern: &str, path: &str| {
+            let path: Vec<&[u8]> = path.split('/').map(str::as_bytes).collect();
+            Pattern::new(pattern).matches(&path)
+        };
+        for (pattern, path, expected) in [
+            ("*.log", "a.log", Match::Whole),
+            ("*.log", "a.log.1", Match::No),
+            ("*.log", "b/a.log", Match::No),
+            ("**", "a", Match::Whole),
+            ("**", "a/b/c", Match::Whole),
+            ("**/*.log", "a.log", Match::Whole),
+            ("**/*.log", "x/y/a.log", Match::Whole),
+            ("**/*.log", "x/y", Match::Beneath),
+            ("*calico*/**", "kube-system_calico-node-x_1/calico-node/0.log", Match::Whole),
+            ("*calico*/**", "default_web_1", Match::No),
+            ("*/0.?", "a/0.1", Match::Whole),
+            ("*/0.?", "a/0.10", Match::No),
+            ("*/0.?", "a", Match::Beneath),
+            ("a/**/z", "a/z", Match::Whole),
+            ("a/**/z", "a/b/c/z", Match::Whole),
+            ("a/**/z", "b/z", Match::No),
+            ("a*b*c", "aXbYbZc", Match::Whole),
+            ("a*b*c", "aXbYbZ", Match::No),
+        ] {
+            assert_eq!(matches(pattern, path), expected, "{pattern} {path}");
+        }
+    }
+
+    proptest! {
+        /// A regular expression made of the pattern is the reference.
+        #[test]
+        fn a_component_matches_as_its_regular_expression_does(
+            pattern in "[ab*?]{0,8}",
+            name in "[ab]{0,12}",
+        ) {
+            let expression = format!("^{}$", pattern.replace('*', ".*").replace('?', "."));
+            let expected = regex::bytes::Regex::new(&expression).unwrap().is_match(name.as_bytes());
+            prop_assert_eq!(component_matches(pattern.as_bytes(), name.as_bytes()), expected);
+        }
+    }
 }

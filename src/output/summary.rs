@@ -90,7 +90,7 @@ fn section<'a>(text: &mut String, items: impl Iterator<Item = &'a Collected>, no
 fn is_plain_absence(item: &Collected, reason: &str) -> bool {
     item.outcome == Outcome::Missing
         && reason.starts_with("failed to ")
-        && reason.ends_with(&format!("{}: no such file or directory", item.source))
+        && reason.ends_with(&format!("{}: No such file or directory (os error 2)", item.source))
 }
 
 /// One line: how many items, and how many of them are not whole.

@@ -1,0 +1,205 @@
+//! Work on a thread of its own, which is left behind when its time is over.
+//!
+//! A read of a hung FUSE or NFS mount sleeps in the kernel and cannot be ended. Such a thread is never joined;
+//! whatever it has to say later, nobody hears it. These are plain threads and not the runtime's, because a
+//! runtime waits for its own when it is dropped.
+
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, timeout};
+
+use super::{Outcome, Reading, in_chunks};
+
+/// What comes from the thread.
+enum Part {
+    Chunk(Vec<u8>),
+    End(Reading),
+}
+
+/// Where the thread puts what it reads.
+pub(super) struct Sink(mpsc::Sender<Part>);
+
+impl Sink {
+    /// Hands a chunk on, waiting until there is room. `false`: nobody listens any more.
+    #[must_use]
+    pub(super) fn send(&self, chunk: Vec<u8>) -> bool {
+        chunk.is_empty() || self.0.blocking_send(Part::Chunk(chunk)).is_ok()
+    }
+}
+
+/// Runs `work` on a thread of its own and hands on what it gives. At most `limit` is spent on waiting for it; the
+/// time that the receiver of `chunks` takes is the receiver's and does not count.
+pub(super) async fn stream(
+    limit: Duration,
+    chunks: mpsc::Sender<Vec<u8>>,
+    work: impl FnOnce(&Sink) -> Reading + Send + 'static,
+) -> Reading {
+    let begun = Instant::now();
+    let mut reading = Reading::begin();
+    let (parts, mut arriving) = mpsc::channel(1);
+    let spawned = std::thread::Builder::new().spawn(move || {
+        let sink = Sink(parts);
+        let reading = work(&sink);
+        let _nobody_listens = sink.0.blocking_send(Part::End(reading));
+    });
+    if let Err(error) = spawned {
+        return Reading::failed(Outcome::Failed, format!("failed to start a thread: {error}"));
+    }
+    let mut left = limit;
+    loop {
+        let waiting = Instant::now();
+        // A source that is always ready never lets the timer speak.
+        let part = if left.is_zero() { None } else { timeout(left, arriving.recv()).await.ok() };
+        left = left.saturating_sub(waiting.elapsed());
+        match part {
+            Some(Some(Part::Chunk(chunk))) => {
+                reading.original_bytes += chunk.len() as u64;
+                if chunks.send(chunk).await.is_err() {
+                    (reading.outcome, reading.reason) = nobody_listens();
+                    break;
+                }
+            }
+            Some(Some(Part::End(mut end))) => {
+                let whole = std::mem::take(&mut end.bytes);
+                reading = Reading { started: reading.started, ..end };
+                if !in_chunks(whole, &chunks).await {
+                    (reading.outcome, reading.reason) = nobody_listens();
+                }
+                break;
+            }
+            Some(None) => {
+                reading.outcome = Outcome::Failed;
+                reading.reason = Some("the thread that read it ended without an answer".to_owned());
+                break;
+            }
+            None => {
+                (reading.outcome, reading.reason) = late(limit);
+                break;
+            }
+        }
+    }
+    reading.duration = begun.elapsed();
+    reading
+}
+
+/// Runs `work` on a thread of its own. `None`: it did not end within `limit`.
+pub(super) async fn answer<T: Send + 'static>(
+    limit: Duration,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    let (sender, receiver) = oneshot::channel();
+    std::thread::Builder::new()
+        .spawn(move || {
+            // An answer that nobody hears is dropped, and with it what it holds.
+            let _nobody_listens = sender.send(work());
+        })
+        .ok()?;
+    timeout(limit, receiver).await.ok()?.ok()
+}
+
+/// Outcome and reason of what did not come in time.
+pub(super) fn late(limit: Duration) -> (Outcome, Option<String>) {
+    (Outcome::Timeout, Some(format!("did not finish within {limit:?}")))
+}
+
+/// Outcome and reason of what was cut short because the receiver went away.
+pub(super) fn nobody_listens() -> (Outcome, Option<String>) {
+    (Outcome::Interrupted, Some("the run was ended before it was read whole".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn gather(
+        limit: Duration,
+        work: impl FnOnce(&Sink) -> Reading + Send + 'static,
+    ) -> (Reading, Vec<u8>) {
+        let (sender, mut receiver) = mpsc::channel(1);
+        let gathering = async {
+            let mut all = Vec::new();
+            while let Some(chunk) = receiver.recv().await {
+                all.extend(chunk);
+            }
+            all
+        };
+        tokio::join!(stream(limit, sender, work), gathering)
+    }
+
+    #[tokio::test]
+    async fn what_came_before_the_time_was_over_is_kept_and_what_comes_later_is_not() {
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let (reading, bytes) = gather(Duration::from_millis(50), move |sink| {
+            assert!(sink.send(b"early".to_vec()));
+            let _ = held.recv();
+            let _ = sink.send(b"late".to_vec());
+            Reading::begin()
+        })
+        .await;
+        drop(release);
+        assert_eq!(reading.outcome, Outcome::Timeout);
+        assert_eq!(reading.reason.as_deref(), Some("did not finish within 50ms"));
+        assert_eq!(reading.original_bytes, 5);
+        assert_eq!(bytes, b"early");
+    }
+
+    #[tokio::test]
+    async fn a_source_that_always_has_more_is_ended_too() {
+        let (reading, bytes) = gather(Duration::from_millis(50), |sink| {
+            while sink.send(vec![b'x'; 1000]) {}
+            Reading::begin()
+        })
+        .await;
+        assert_eq!(reading.outcome, Outcome::Timeout);
+        assert!(!bytes.is_empty());
+    }
+
+    #[tokio::test]
+    async fn the_time_of_a_slow_receiver_does_not_count() {
+        let (sender, mut receiver) = mpsc::channel(1);
+        let slow = async {
+            let mut count = 0;
+            while receiver.recv().await.is_some() {
+                tokio::time::sleep(Duration::from_millis(40)).await;
+                count += 1;
+            }
+            count
+        };
+        let work = |sink: &Sink| {
+            for _ in 0..12 {
+                assert!(sink.send(vec![b'x']));
+            }
+            Reading::begin()
+        };
+        let (reading, count) = tokio::join!(stream(Duration::from_millis(300), sender, work), slow);
+        assert_eq!((reading.outcome, count), (Outcome::Ok, 12));
+    }
+
+    #[tokio::test]
+    async fn it_ends_early_when_the_receiver_is_gone() {
+        let (sender, receiver) = mpsc::channel(1);
+        drop(receiver);
+        let reading = stream(Duration::from_secs(60), sender, |sink| {
+            while sink.send(vec![b'x'; 1000]) {}
+            Reading::begin()
+        })
+        .await;
+        assert_eq!(reading.outcome, Outcome::Interrupted);
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_panics_is_a_failure_and_not_an_empty_success() {
+        let (reading, _) = gather(Duration::from_secs(60), |_| panic!("on purpose")).await;
+        assert_eq!(reading.outcome, Outcome::Failed);
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_does_not_come_is_none() {
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let answered = answer(Duration::from_millis(20), move || held.recv().is_ok()).await;
+        assert_eq!(answered, None);
+        drop(release);
+        assert_eq!(answer(Duration::from_secs(60), || 7).await, Some(7));
+    }
+}
