@@ -157,7 +157,9 @@ impl Artifact {
     pub fn describe(&self) -> String {
         match &self.source {
             Source::File(path) => path.to_string(),
-            Source::Leaf { folder, path } => Path::new(folder.as_ref()).join(path).display().to_string(),
+            Source::Leaf { folder, path } => {
+                Path::new(folder.as_ref()).join(path).display().to_string()
+            }
             Source::Command(argv) => argv.to_string(),
             Source::Bird { family, question } => format!("{}: {question}", family.daemon()),
             Source::Http { port, path } => format!("http://127.0.0.1:{port}{path}"),
