@@ -4,7 +4,8 @@
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a lab or a fake root that cannot be built fails its test"
+    clippy::print_stderr,
+    reason = "a lab or a fake root that cannot be built fails its test, and what is skipped says why"
 )]
 
 mod lab;

@@ -1,4 +1,4 @@
-//! NetworkManager and the other programs that may take Calico's interfaces from it.
+//! `NetworkManager` and the other programs that may take Calico's interfaces from it.
 
 use super::{Artifact, Collector, Rows, Tree};
 

@@ -114,7 +114,7 @@ pub(super) async fn run(
     output.note(&output::summary::line(&manifest, Some(bytes)));
     match output.format {
         Format::Json | Format::Yaml => {
-            output.print(&output::document(&manifest, output.format)?)?
+            output.print(&output::document(&manifest, output.format)?)?;
         }
         Format::Table | Format::Wide if to_stdout => {}
         Format::Table | Format::Wide if output.quiet => {
@@ -194,7 +194,7 @@ fn dry_run(chosen: &[Task], left_out: &[(Task, String)], output: Output) -> anyh
                 row(artifact.path().into_owned(), artifact.describe(), credential);
             }),
             Work::Leaf(artifact, _) => {
-                row(artifact.path().into_owned(), artifact.describe(), false)
+                row(artifact.path().into_owned(), artifact.describe(), false);
             }
             Work::Tree(tree) => {
                 let patterns = tree.include.join(",");

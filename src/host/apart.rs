@@ -2,14 +2,45 @@
 //!
 //! A read of a hung FUSE or NFS mount sleeps in the kernel and cannot be ended. Such a thread is never joined;
 //! whatever it has to say later, nobody hears it. These are plain threads and not the runtime's, because a
-//! runtime waits for its own when it is dropped.
+//! runtime waits for its own when it is dropped. One that has done its work takes the next: to start one costs more
+//! than to read a small file.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout};
 
 use super::{Outcome, Reading, in_chunks};
+
+type Work = Box<dyn FnOnce() + Send>;
+
+/// The threads that have nothing to do.
+static IDLE: Mutex<Vec<std::sync::mpsc::Sender<Work>>> = Mutex::new(Vec::new());
+
+/// Runs `work` on a thread that has nothing to do, or on a new one.
+fn start(mut work: Work) -> std::io::Result<()> {
+    loop {
+        let idle = IDLE.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let Some(idle) = idle else { break };
+        match idle.send(work) {
+            Ok(()) => return Ok(()),
+            Err(unsent) => work = unsent.0,
+        }
+    }
+    let (sender, more) = std::sync::mpsc::channel();
+    std::thread::Builder::new().spawn(move || {
+        work();
+        loop {
+            IDLE.lock().unwrap_or_else(PoisonError::into_inner).push(sender.clone());
+            match more.recv() {
+                Ok(work) => work(),
+                Err(_) => return,
+            }
+        }
+    })?;
+    Ok(())
+}
 
 /// What comes from the thread.
 enum Part {
@@ -26,6 +57,17 @@ impl Sink {
     pub(super) fn send(&self, chunk: Vec<u8>) -> bool {
         chunk.is_empty() || self.0.blocking_send(Part::Chunk(chunk)).is_ok()
     }
+
+    /// Does a small piece of work on this very thread, whose credentials the test has changed.
+    #[cfg(test)]
+    pub(super) fn gather(work: impl FnOnce(&Self) -> Reading) -> Reading {
+        let (parts, mut arriving) = mpsc::channel(16);
+        let mut reading = work(&Self(parts));
+        while let Ok(Part::Chunk(chunk)) = arriving.try_recv() {
+            reading.bytes.extend(chunk);
+        }
+        reading
+    }
 }
 
 /// Runs `work` on a thread of its own and hands on what it gives. At most `limit` is spent on waiting for it; the
@@ -38,12 +80,12 @@ pub(super) async fn stream(
     let begun = Instant::now();
     let mut reading = Reading::begin();
     let (parts, mut arriving) = mpsc::channel(1);
-    let spawned = std::thread::Builder::new().spawn(move || {
+    let started = start(Box::new(move || {
         let sink = Sink(parts);
         let reading = work(&sink);
         let _nobody_listens = sink.0.blocking_send(Part::End(reading));
-    });
-    if let Err(error) = spawned {
+    }));
+    if let Err(error) = started {
         return Reading::failed(Outcome::Failed, format!("failed to start a thread: {error}"));
     }
     let mut left = limit;
@@ -89,12 +131,11 @@ pub(super) async fn answer<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Option<T> {
     let (sender, receiver) = oneshot::channel();
-    std::thread::Builder::new()
-        .spawn(move || {
-            // An answer that nobody hears is dropped, and with it what it holds.
-            let _nobody_listens = sender.send(work());
-        })
-        .ok()?;
+    start(Box::new(move || {
+        // An answer that nobody hears is dropped, and with it what it holds.
+        let _nobody_listens = sender.send(work());
+    }))
+    .ok()?;
     timeout(limit, receiver).await.ok()?.ok()
 }
 
@@ -192,6 +233,21 @@ mod tests {
     async fn a_thread_that_panics_is_a_failure_and_not_an_empty_success() {
         let (reading, _) = gather(Duration::from_secs(60), |_| panic!("on purpose")).await;
         assert_eq!(reading.outcome, Outcome::Failed);
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_hangs_is_never_given_other_work() {
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let held = std::sync::Arc::new(Mutex::new(held));
+        for _ in 0..20 {
+            let held = std::sync::Arc::clone(&held);
+            let hung = answer(Duration::from_millis(1), move || {
+                let _released = held.lock().unwrap_or_else(PoisonError::into_inner).recv();
+            });
+            assert_eq!(hung.await, None);
+            assert_eq!(answer(Duration::from_secs(60), || 7).await, Some(7));
+        }
+        drop(release);
     }
 
     #[tokio::test]

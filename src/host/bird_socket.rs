@@ -17,8 +17,6 @@
 //! daemon for all questions, none again after a failure, and `restrict` before anything else, after which BIRD
 //! itself refuses whatever would change it.
 
-#![allow(clippy::disallowed_methods, reason = "this is a part of the door to the machine")]
-
 mod conversation;
 mod search;
 #[cfg(test)]

@@ -11,8 +11,6 @@
 //! <4>[86400.123456] nf_conntrack: nf_conntrack: table full, dropping packet
 //! ```
 
-#![allow(clippy::disallowed_methods, reason = "this is a part of the door to the machine")]
-
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};

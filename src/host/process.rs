@@ -18,8 +18,6 @@
 //! The command line lies in the process's own memory, and whoever reads it may wait for a lock of that process
 //! for ever. So processes are read by a thread that is watched, and left behind where it is stuck.
 
-#![allow(clippy::disallowed_methods, reason = "this is a part of the door to the machine")]
-
 mod record;
 #[cfg(test)]
 mod tests;

@@ -13,6 +13,8 @@
 //! +----------------+-------------------+-------+----------+--------------------------------+
 //! ```
 
+use std::fmt::Write as _;
+
 use anstyle::Style;
 use comfy_table::{
     Cell, CellAlignment, ColumnConstraint, ContentLineStyle, LineStyle, Table, TableStyle, Width,
@@ -70,7 +72,7 @@ pub fn render(heading: &[&str], rows: &[Row], broken: bool) -> String {
     for (index, line) in table.lines().enumerate() {
         let style =
             index.checked_sub(3).and_then(|row| styles.get(row)).copied().unwrap_or_default();
-        text.push_str(&format!("{style}{line}{style:#}\n"));
+        let _ = writeln!(text, "{style}{line}{style:#}");
     }
     text
 }
