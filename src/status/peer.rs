@@ -139,7 +139,8 @@ impl Peer {
             port: bgp.neighbor_port.or(port),
             kind,
             since_time,
-            established: bgp_state.as_deref() == Some("Established") && protocol.state == "up",
+            // In graceful restart the protocol is held in `wait`, but the session is up.
+            established: bgp_state.as_deref() == Some("Established"),
             bgp_state,
             last_error: bgp.last_error,
             remote_as: bgp.neighbor_as,

@@ -544,10 +544,10 @@ fn a_name_gives_the_address_where_birds_details_are_missing() {
 }
 
 #[test]
-fn a_session_held_by_graceful_restart_is_not_established() {
+fn a_session_held_by_graceful_restart_is_established_and_the_node_is_not_well() {
     let rows = ESTABLISHED.replace(" up ", " wait ");
     let node = Node::with_peer().protocols(&rows);
-    assert_eq!(node.status().bgp.ipv4.established, Some(0));
+    assert_eq!(node.status().bgp.ipv4.established, Some(1));
     node.is(Verdict::Wrong);
 }
 
