@@ -166,13 +166,19 @@ impl Node {
     }
 }
 
-/// The artifacts on which `node status` rests.
+/// The artifacts on which `node status` rests and that are known at once.
 #[must_use]
-pub fn status(node: &Node) -> Vec<Artifact> {
-    let mut rows = vec![system::AGENTS, calico::NODENAME, kernel::HOSTNAME];
-    rows.extend(bird::status());
-    rows.extend(felix::health(node));
-    rows
+pub fn status() -> Vec<Artifact> {
+    [vec![calico::NODENAME, kernel::HOSTNAME], bird::status()].concat()
+}
+
+/// The processes among which Calico's daemons are, on which `node status` rests too.
+pub const AGENTS: Artifact = system::AGENTS;
+
+/// What `node status` asks of Felix: where it serves its health is in its environment.
+#[must_use]
+pub fn health(node: &Node) -> Vec<Artifact> {
+    felix::health(node)
 }
 
 /// The artifacts on which the class Routes of a `CalicoNodeStatus` rests.

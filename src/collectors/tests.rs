@@ -92,7 +92,8 @@ fn the_evidence_of_the_status_is_what_a_bundle_holds() {
         .flat_map(|collector| artifacts(collector, &node))
         .map(|artifact| artifact.path().into_owned())
         .collect();
-    for artifact in status(&node).iter().chain(&routes()).chain(FIRST) {
+    let asked = [status(), vec![AGENTS], health(&node), routes(), FIRST.to_vec()].concat();
+    for artifact in asked {
         assert!(held.contains(artifact.path().as_ref()), "{} is in no bundle", artifact.path());
     }
     let answers = crate::host::Family::ALL.map(judged::Answers::of);

@@ -287,7 +287,9 @@ struct Recorder {
 
 impl Recorder {
     fn new(writer: Writer, node: &Node, output: Output) -> Self {
-        let awaited = collectors::status(node).iter().map(|row| row.path().into_owned()).collect();
+        let rows =
+            [collectors::status(), vec![collectors::AGENTS], collectors::health(node)].concat();
+        let awaited = rows.iter().map(|row| row.path().into_owned()).collect();
         let progress = output.progress();
         progress.enable_steady_tick(Duration::from_millis(100));
         Self {

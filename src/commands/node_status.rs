@@ -61,14 +61,18 @@ pub(super) async fn run(
 
 /// Reads what the status rests on, all at once.
 async fn evidence(host: &Host, with_routes: bool) -> Evidence {
-    // Where Felix serves its health is in its environment, so its process comes first; the host keeps the table.
-    let mut evidence = read(host, &collectors::FIRST[..1]).await;
-    let mut rows = collectors::status(&Node::from_evidence(&evidence));
+    let mut rows = collectors::status();
     if with_routes {
         rows.extend(collectors::routes());
     }
-    rows.retain(|row| evidence.get(&row.path()).is_none());
-    evidence.extend(read(host, &rows).await);
+    let felix = async {
+        let mut evidence = read(host, &[collectors::AGENTS]).await;
+        let health = collectors::health(&Node::from_evidence(&evidence));
+        evidence.extend(read(host, &health).await);
+        evidence
+    };
+    let (mut evidence, others) = tokio::join!(felix, read(host, &rows));
+    evidence.extend(others);
     evidence
 }
 
