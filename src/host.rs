@@ -63,6 +63,9 @@ pub enum Source {
         /// The file, relative to the folder.
         path: PathBuf,
     },
+    /// What a folder holds, a line for each name: mode in octal, user, group, bytes, time of last change (UTC),
+    /// name, and a link's target.
+    Listing(Cow<'static, str>),
     /// A program and its arguments, split at blanks; never a shell, never another environment. The program is a
     /// bare name that is looked for in folders that only root can change. Alternatives stand between ` | `: the
     /// first whose program the host has is run.
@@ -187,6 +190,7 @@ impl Artifact {
     pub fn describe(&self) -> String {
         match &self.source {
             Source::File(path) => path.to_string(),
+            Source::Listing(folder) => format!("{folder}/"),
             Source::Leaf { folder, path } => {
                 Path::new(folder.as_ref()).join(path).display().to_string()
             }

@@ -1,13 +1,15 @@
 //! The container network interface: which configuration the runtime takes, and which plugins are there.
 
-use super::{Artifact, Collector, Rows, Tree};
+use std::borrow::Cow;
+
+use super::{Artifact, Collector, Rows, Source, Tree};
 
 pub(super) const COLLECTOR: Collector = Collector {
     name: "cni",
     about: "CNI configuration and plugins",
     artifacts: &[
-        Artifact::command("cni/plugins", "ls -l /opt/cni/bin"),
-        Artifact::command("cni/configurations", "ls -l --time-style=full-iso /etc/cni/net.d"),
+        listing("cni/plugins", "/opt/cni/bin"),
+        listing("cni/configurations", "/etc/cni/net.d"),
     ],
     trees: &[
         Tree::new("/etc/cni/net.d", NET_D),
@@ -19,6 +21,10 @@ pub(super) const COLLECTOR: Collector = Collector {
     ],
     more: |_| Rows::default(),
 };
+
+const fn listing(name: &'static str, folder: &'static str) -> Artifact {
+    Artifact::new(Cow::Borrowed(name), Source::Listing(Cow::Borrowed(folder)))
+}
 
 /// What a runtime reads of such a folder, and the kubeconfig that Calico's plugin uses.
 const NET_D: &[&str] =

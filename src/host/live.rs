@@ -65,6 +65,11 @@ impl Live {
                 let read = move |sink: &_| file::read_leaf(&root, &folder, &path, max_bytes, sink);
                 apart::stream(limit, chunks, read).await
             }
+            Source::Listing(folder) => {
+                let folder = PathBuf::from(folder.as_ref());
+                let read = move |_: &_| tree::describe(&root, &folder, max_bytes);
+                apart::stream(limit, chunks, read).await
+            }
             Source::Command(lines) => self.run(lines, limit, max_bytes, chunks).await,
             Source::Bird { family, question } => {
                 let question =

@@ -17,7 +17,7 @@ use nix::sys::stat::{FileStat, Mode, SFlag, fstatat};
 use super::apart;
 use super::beneath::{self, Links};
 use super::file::{below, refused};
-use super::{Found, Listing, Outcome, Tree, printable};
+use super::{Found, Listing, Outcome, Reading, Tree, printable};
 
 /// Folders within folders that are entered. Bounds loops of bind mounts as well.
 const MAX_DEPTH: usize = 16;
@@ -49,6 +49,46 @@ pub(super) async fn list(root: &Path, tree: &Tree, limit: Duration) -> Listing {
         one.path.as_os_str().as_bytes().cmp(other.path.as_os_str().as_bytes())
     });
     listing
+}
+
+/// What a folder holds, a line for each name.
+pub(super) fn describe(root: &Path, folder: &Path, max_bytes: u64) -> Reading {
+    let mut reading = Reading::begin();
+    let opened = beneath::open_on_host(root, folder).and_then(|at| open_folder(&at, Path::new("")));
+    let mut dir = match opened {
+        Ok(dir) => dir,
+        Err(error) => {
+            (reading.outcome, reading.reason) = refused("list", &below(root, folder), error);
+            return reading;
+        }
+    };
+    let names = dir.iter().filter_map(|entry| Some(entry.ok()?.file_name().to_owned()));
+    let mut names: Vec<_> = names.take(MAX_NAMES).collect();
+    names.retain(|name| !matches!(name.to_bytes(), b"." | b".."));
+    names.sort_unstable();
+    let mut lines = Vec::new();
+    for name in names {
+        let Ok(stat) = fstatat(&dir, name.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW) else {
+            continue; // Removed since it was seen.
+        };
+        let modified = Timestamp::new(stat.st_mtime, 0).unwrap_or(Timestamp::UNIX_EPOCH);
+        let mut shown = printable(&name.to_string_lossy());
+        if beneath::kind(&stat) == SFlag::S_IFLNK {
+            let target = fcntl::readlinkat(&dir, name.as_c_str()).unwrap_or_default();
+            shown = format!("{shown} -> {}", printable(&target.to_string_lossy()));
+        }
+        let (mode, user, group, bytes) = (stat.st_mode, stat.st_uid, stat.st_gid, stat.st_size);
+        let line = format!("{mode:06o} {user} {group} {bytes} {modified} {shown}\n");
+        if (lines.len() + line.len()) as u64 > max_bytes {
+            reading.outcome = Outcome::Truncated;
+            reading.reason = Some(format!("only the first {max_bytes} bytes are kept"));
+            break;
+        }
+        lines.extend_from_slice(line.as_bytes());
+    }
+    reading.original_bytes = lines.len() as u64;
+    reading.bytes = lines;
+    reading
 }
 
 struct Walk {
@@ -441,5 +481,24 @@ mod tests {
             let expected = regex::bytes::Regex::new(&expression).unwrap().is_match(name.as_bytes());
             prop_assert_eq!(component_matches(pattern.as_bytes(), name.as_bytes()), expected);
         }
+    }
+
+    #[test]
+    fn a_folder_is_described_name_by_name_and_its_absence_is_told() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir(root.path().join("bin")).unwrap();
+        fs::write(root.path().join("bin/calico"), "12345").unwrap();
+        symlink("calico", root.path().join("bin/calico-ipam\x1b")).unwrap();
+        let reading = describe(root.path(), Path::new("/bin"), 1 << 20);
+        let text = reading.text();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 2, "{text}");
+        assert!(lines[0].starts_with("100") && lines[0].contains(" 5 "), "{text}");
+        assert!(lines[0].ends_with(" calico"), "{text}");
+        assert!(lines[1].ends_with(" calico-ipam\\u{1b} -> calico"), "{text}");
+        let absent = describe(root.path(), Path::new("/opt"), 1 << 20);
+        assert_eq!(absent.outcome, Outcome::Missing);
+        let cut = describe(root.path(), Path::new("/bin"), 60);
+        assert_eq!((cut.outcome, cut.text().lines().count()), (Outcome::Truncated, 1));
     }
 }
