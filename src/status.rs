@@ -12,6 +12,7 @@ pub mod resource;
 pub mod verdict;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::host::{Evidence, Family, Outcome};
@@ -65,7 +66,7 @@ impl Answers {
 }
 
 /// A node's agents and BGP peers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NodeStatus {
     /// The version of this document's schema.

@@ -14,3 +14,4 @@ mod node_status;
 mod programs;
 mod root;
 mod run;
+mod schemas;

@@ -18,6 +18,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The longest text of a line that is kept, in bytes. BIRD's own lines stay below 4 KiB.
@@ -184,7 +185,7 @@ impl<'a> Reply<'a> {
 
 /// Why a daemon gave no whole answer. A reading's reason starts with this word and a colon
 /// (`refused: /run/bird/bird.ctl: ...`), so that the kind of trouble survives in a bundle.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Trouble {
     /// There is no socket at any of the places: the daemon was never started here.

@@ -16,6 +16,7 @@
 //! Times are local times of the daemon's own time zone; BIRD 2 and 3 add milliseconds.
 
 use jiff::civil;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::reply::Reply;
@@ -53,7 +54,7 @@ pub struct Moment {
 }
 
 /// Graceful restart recovery.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct GracefulRestart {
     /// How many protocols have not recovered.

@@ -1,5 +1,6 @@
 //! Calico's daemons: do they run, and is Felix well?
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::bgp::Answer;
@@ -9,7 +10,7 @@ use crate::host::{Evidence, Outcome};
 use crate::processes::{self, Sighting};
 
 /// Calico's daemons.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Agents {
     /// Felix.
@@ -23,7 +24,7 @@ pub struct Agents {
 }
 
 /// A daemon.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Daemon {
     /// Whether it runs; `null` if that is not known.
@@ -49,7 +50,7 @@ pub struct Daemon {
 }
 
 /// Felix.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Felix {
     /// Whether it runs; `null` if that is not known.

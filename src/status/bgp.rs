@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::agents::{self, Agents};
@@ -15,7 +16,7 @@ use crate::bird::status::{self, GracefulRestart, Moment};
 use crate::host::{Evidence, Family, Outcome, Reading};
 
 /// What BIRD says, by family.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Bgp {
     /// IPv4.
@@ -25,7 +26,7 @@ pub struct Bgp {
 }
 
 /// What BIRD says of one family.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FamilyStatus {
     /// Whose view this is: `bird`, `bird6`; BIRD 2 and 3 are one daemon, `bird`, for both families.
@@ -63,7 +64,7 @@ pub struct FamilyStatus {
 }
 
 /// How a family's daemon stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum State {
     /// It answers.

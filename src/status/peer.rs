@@ -6,13 +6,14 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::clock::{self, Clock};
 use crate::bird::protocols::{self, Channel, Limit, Protocol};
 
 /// A BGP peer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Peer {
     /// The name of BIRD's protocol.
@@ -66,7 +67,7 @@ pub struct Peer {
 }
 
 /// Why a peer is one, by the name that confd gives it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema, Serialize)]
 pub enum PeerType {
     /// `Mesh_`.
     #[serde(rename = "node-to-node mesh")]
@@ -86,7 +87,7 @@ pub enum PeerType {
 }
 
 /// Numbers of routes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PeerRoutes {
     /// Routes that came from the peer and passed the import filter.
@@ -100,7 +101,7 @@ pub struct PeerRoutes {
 }
 
 /// A limit of imported routes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ImportLimit {
     /// The most routes.
