@@ -9,7 +9,7 @@
 //!                                           -> collect -> redact -> bundle
 //! ```
 //!
-//! The modules from the bottom to the top; each may use those above it in this list, never the other way:
+//! The modules from the bottom to the top; each may use those before it in this list, never the other way:
 //!
 //! | module | what it is |
 //! | --- | --- |
@@ -17,13 +17,13 @@
 //! | [`archive`] | the tar.gz format: a writer whose every prefix can be read, a reader with limits |
 //! | [`redact`] | what must not leave the node |
 //! | [`host`] | the only door to a machine or a bundle: files, processes, sockets, programs |
-//! | [`collectors`] | what can be read: tables of artifacts, one file a subject |
-//! | [`bundle`] | what a bundle holds beside the artifacts: manifest and summary |
-//! | [`collect`] | runs artifacts with bounded concurrency and redacts what they give |
 //! | [`status`] | BGP peers and Calico agents of a node, from evidence |
+//! | [`collectors`] | what can be read: tables of artifacts, one file a subject |
+//! | [`bundle`] | what a bundle holds beside the artifacts: its manifest |
+//! | [`collect`] | runs artifacts with bounded concurrency and redacts what they give |
+//! | [`cli`] | what a user may type |
 //! | [`output`] | the only place that prints |
 //! | [`commands`] | one file a command: host -> work -> output |
-//! | [`cli`] | what a user may type |
 
 pub mod archive;
 pub mod bird;

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Artifact, Collector, Rows, Source, Tree};
+use super::{Artifact, Collector, Node, Rows, Source, Tree};
 
 /// The node's name as Calico knows it, written by calico-node when it has started.
 pub(super) const NODENAME: Artifact = Artifact::file("/var/lib/calico/nodename");
@@ -20,13 +20,34 @@ pub(super) const COLLECTOR: Collector = Collector {
         // confd's output is on the host where Calico runs without a container.
         &["*.cfg", "*.yaml", "*.yml", "*.json", "*.conf", "confd/config/*.cfg"],
     )],
-    more: |node| {
-        // The default file is in the folder above.
-        if node.config.starts_with("/etc/calico") || node.config.as_os_str().is_empty() {
-            return Rows::default();
-        }
-        let path = node.config.display().to_string();
-        let artifact = Artifact::new(Cow::Borrowed(""), Source::File(Cow::Owned(path)));
-        Rows { artifacts: vec![artifact], trees: Vec::new() }
-    },
+    more,
 };
+
+/// Credentials in the container of calico-node: its API token, and its key for Typha or etcd.
+const CONTAINED: [&str; 3] = [
+    "/var/run/secrets/kubernetes.io/serviceaccount/token",
+    "/node-certs/tls.key",
+    "/calico-secrets/etcd-key",
+];
+
+fn more(node: &Node) -> Rows {
+    let file = |path: String| Artifact::new(Cow::Borrowed(""), Source::File(Cow::Owned(path)));
+    let mut artifacts = Vec::new();
+    // The default file is in the folder above.
+    if node.config.is_absolute() && !node.config.starts_with("/etc/calico") {
+        artifacts.push(file(node.config.display().to_string()));
+    }
+    for path in &node.credentials {
+        artifacts.push(file(path.display().to_string()).credential());
+    }
+    let agents = node.agents();
+    let daemons = [&agents.felix, &agents.confd, &agents.bird, &agents.bird6];
+    for process in daemons.into_iter().filter_map(|sighting| sighting.process) {
+        artifacts.push(file(format!("/proc/{}/environ", process.pid)).credential());
+    }
+    if let Some(felix) = agents.felix.process {
+        let contained = CONTAINED.map(|path| file(format!("/proc/{}/root{path}", felix.pid)));
+        artifacts.extend(contained.map(Artifact::credential));
+    }
+    Rows { artifacts, trees: Vec::new() }
+}

@@ -33,6 +33,7 @@ fn full() -> Node {
         since: Some(Duration::from_secs(7200)),
         max_file_bytes: 1 << 20,
         config: PathBuf::from("/root/calicoctl.cfg"),
+        credentials: vec![PathBuf::from("/root/.kube/config")],
     }
 }
 
