@@ -15,6 +15,7 @@ mod file;
 mod http;
 mod kernel_log;
 mod live;
+mod pattern;
 mod process;
 mod program;
 mod tree;

@@ -31,6 +31,7 @@ use tokio::time::timeout_at;
 use self::conversation::{Answer, Conversation, End};
 use self::search::{Search, Verdict};
 use super::{Family, Outcome, Reading};
+use crate::bird::reply::Trouble;
 
 /// The BIRD daemons of a host: at most one connection to each.
 #[derive(Debug, Default)]
@@ -67,57 +68,24 @@ enum Link {
 /// Why a daemon gave no whole answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Failure {
-    kind: Kind,
+    kind: Trouble,
     /// Socket and cause: what follows the kind in a reason.
     text: String,
     /// The socket, if one was connected to or proved that BIRD is alive.
     place: Option<String>,
 }
 
-/// The ways in which a daemon can fail to answer. Each is a word at the beginning of [`Reading::reason`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// There is no socket: BIRD was never started here.
-    Absent,
-    /// There is one and nobody listens: BIRD is gone.
-    Refused,
-    /// It may not be looked for or connected to.
-    Denied,
-    /// Its queue of connections is full: BIRD is alive and takes no more.
-    Blocked,
-    /// It took the connection and did not answer in time.
-    TimedOut,
-    /// It closed the connection before the end of the answer.
-    CutOff,
-    /// What it sent is not BIRD's protocol.
-    Garbled,
-    /// Anything else.
-    Failed,
-}
-
-impl Kind {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Absent => "absent",
-            Self::Refused => "refused",
-            Self::Denied => "denied",
-            Self::Blocked => "blocked",
-            Self::TimedOut => "timed out",
-            Self::CutOff => "cut off",
-            Self::Garbled => "garbled",
-            Self::Failed => "failed",
-        }
-    }
-
-    fn outcome(self) -> Outcome {
-        match self {
-            Self::Absent => Outcome::Missing,
-            Self::Denied => Outcome::Denied,
-            Self::TimedOut => Outcome::Timeout,
-            Self::Refused | Self::Blocked | Self::CutOff | Self::Garbled | Self::Failed => {
-                Outcome::Failed
-            }
-        }
+/// How a manifest tells of a failure.
+const fn outcome_of(kind: Trouble) -> Outcome {
+    match kind {
+        Trouble::Absent => Outcome::Missing,
+        Trouble::Denied => Outcome::Denied,
+        Trouble::TimedOut => Outcome::Timeout,
+        Trouble::Refused
+        | Trouble::Blocked
+        | Trouble::CutOff
+        | Trouble::Garbled
+        | Trouble::Failed => Outcome::Failed,
     }
 }
 
@@ -179,8 +147,8 @@ impl Daemons {
                 }
             }
             Err(failure) => {
-                reading.outcome = failure.kind.outcome();
-                reading.reason = Some(format!("{}: {}", failure.kind.word(), failure.text));
+                reading.outcome = outcome_of(failure.kind);
+                reading.reason = Some(failure.kind.because(&failure.text));
                 reading.place.clone_from(&failure.place);
                 *link = Link::Lost(failure);
             }
@@ -206,7 +174,7 @@ async fn exchange(
             Ok(connected) => connected?,
             Err(_) => {
                 return Err(Failure {
-                    kind: Kind::TimedOut,
+                    kind: Trouble::TimedOut,
                     text: format!("the socket was not found within {:?}", question.timeout),
                     place: None,
                 });
@@ -221,9 +189,10 @@ async fn exchange(
     let (kind, text) = match answered {
         Ok(Ok(end)) => return Ok((conversation, end)),
         Ok(Err(trouble)) => trouble,
-        Err(_) => {
-            (Kind::TimedOut, format!("no {} within {:?}", conversation.awaited(), question.timeout))
-        }
+        Err(_) => (
+            Trouble::TimedOut,
+            format!("no {} within {:?}", conversation.awaited(), question.timeout),
+        ),
     };
     answer.add_rest(conversation.unfinished());
     let place = conversation.place().to_owned();
@@ -257,7 +226,7 @@ async fn connect(
     match verdict {
         Some(Verdict::Connected { stream, place }) => Conversation::new(stream, place),
         Some(Verdict::Blocked { place, text }) => Err(Failure {
-            kind: Kind::Blocked,
+            kind: Trouble::Blocked,
             text: format!("{place}: {text}"),
             place: Some(place),
         }),
@@ -269,7 +238,7 @@ async fn on_blocking_thread<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Failure> {
     tokio::task::spawn_blocking(work).await.map_err(|error| Failure {
-        kind: Kind::Failed,
+        kind: Trouble::Failed,
         text: format!("the search for the socket ended early: {error}"),
         place: None,
     })

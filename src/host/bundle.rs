@@ -17,6 +17,7 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use self::manifest::{Item, Manifest};
+use super::pattern::{Match, Patterns};
 use super::{Artifact, Found, Listing, Outcome, Reading, Tree};
 use crate::archive::reader::{self, Contents, Ending, Limits, Member, ReadError};
 use crate::archive::{FOLDER, entry_path};
@@ -139,7 +140,8 @@ impl Bundle {
     /// The files that the bundle holds of a tree of the host's, beneath `host/`.
     #[must_use]
     pub fn list(&self, tree: &Tree) -> Listing {
-        let folder = format!("{}/", entry_path(format!("host{}", tree.folder)));
+        let folder = format!("{}/", entry_path(tree.path().as_bytes()));
+        let patterns = Patterns::of(tree);
         let items = self.manifest.iter().flat_map(|manifest| manifest.items.iter());
         let mut found = BTreeMap::new();
         // What was refused on the node stands in the manifest only.
@@ -153,8 +155,9 @@ impl Bundle {
         }
         let found = found.into_iter().filter_map(|(path, (refusal, bytes, modified))| {
             let path = path.strip_prefix(&folder)?;
-            let included = tree.include.iter().any(|pattern| matches(pattern, path));
-            included.then(|| Found { path: path.into(), refusal, bytes, modified })
+            let components: Vec<&[u8]> = path.split('/').map(str::as_bytes).collect();
+            let is_wanted = patterns.matches(&components) == Match::Whole;
+            is_wanted.then(|| Found { path: path.into(), refusal, bytes, modified })
         });
         Listing {
             found: found.collect(),
@@ -377,55 +380,4 @@ impl Item {
         }
         reading
     }
-}
-
-/// Whether a path matches a pattern of a [`Tree`].
-fn matches(pattern: &str, path: &str) -> bool {
-    let pattern: Vec<&str> = pattern.split('/').collect();
-    let path: Vec<&str> = path.split('/').collect();
-    // Which of the pattern's first components match the path so far; a row of the usual table.
-    let mut reached = vec![false; pattern.len() + 1];
-    reached[0] = true;
-    let across = |reached: &mut Vec<bool>| {
-        for (index, component) in pattern.iter().enumerate() {
-            reached[index + 1] |= reached[index] && *component == "**";
-        }
-    };
-    across(&mut reached);
-    for name in path {
-        let mut next = vec![false; pattern.len() + 1];
-        for (index, component) in pattern.iter().enumerate() {
-            if *component == "**" {
-                next[index] |= reached[index];
-                next[index + 1] |= reached[index];
-            } else {
-                next[index + 1] |= reached[index] && matches_name(component, name);
-            }
-        }
-        across(&mut next);
-        reached = next;
-    }
-    reached[pattern.len()]
-}
-
-/// `*` and `?` within one component, in time linear in each of both.
-fn matches_name(pattern: &str, name: &str) -> bool {
-    let mut reached = vec![true];
-    reached.extend(pattern.chars().scan(true, |all, char| {
-        *all &= char == '*';
-        Some(*all)
-    }));
-    for char in name.chars() {
-        let mut next = vec![false];
-        for (index, wanted) in pattern.chars().enumerate() {
-            let here = match wanted {
-                '*' => reached[index + 1] || next[index],
-                '?' => reached[index],
-                exact => reached[index] && exact == char,
-            };
-            next.push(here);
-        }
-        reached = next;
-    }
-    reached.last() == Some(&true)
 }

@@ -17,6 +17,7 @@ use nix::sys::stat::{FileStat, Mode, SFlag, fstatat};
 use super::apart;
 use super::beneath::{self, Links};
 use super::file::{below, refused};
+use super::pattern::{Match, Patterns};
 use super::{Found, Listing, Outcome, Reading, Tree, printable};
 
 /// Folders within folders that are entered. Bounds loops of bind mounts as well.
@@ -35,8 +36,7 @@ pub(super) async fn list(root: &Path, tree: &Tree, limit: Duration) -> Listing {
     let walk = Walk {
         root: root.to_owned(),
         folder: PathBuf::from(tree.folder.as_ref()),
-        include: patterns(tree, false),
-        exclude: patterns(tree, true),
+        patterns: Patterns::of(tree),
         listing: Arc::clone(&listing),
         names: 0,
     };
@@ -94,8 +94,7 @@ pub(super) fn describe(root: &Path, folder: &Path, max_bytes: u64) -> Reading {
 struct Walk {
     root: PathBuf,
     folder: PathBuf,
-    include: Vec<Pattern>,
-    exclude: Vec<Pattern>,
+    patterns: Patterns,
     /// Shared with who waits, so that the time's end loses nothing.
     listing: Arc<Mutex<Listing>>,
     names: usize,
@@ -185,10 +184,7 @@ impl Walk {
 
     fn wanted(&self, path: &Path) -> Match {
         let path: Vec<&[u8]> = path.iter().map(OsStrExt::as_bytes).collect();
-        if self.exclude.iter().any(|pattern| pattern.matches(&path) == Match::Whole) {
-            return Match::No;
-        }
-        self.include.iter().map(|pattern| pattern.matches(&path)).max().unwrap_or(Match::No)
+        self.patterns.matches(&path)
     }
 
     fn found(&self, path: PathBuf, stat: &FileStat, refusal: Option<String>) {
@@ -242,86 +238,10 @@ fn open_folder(top: &OwnedFd, path: &Path) -> nix::Result<Dir> {
     }
 }
 
-/// The patterns of what is to be found, or (`except`) of what is not.
-fn patterns(tree: &Tree, except: bool) -> Vec<Pattern> {
-    let patterns = tree.include.iter().filter(|pattern| pattern.starts_with('!') == except);
-    patterns.map(|pattern| Pattern::new(pattern.trim_start_matches('!'))).collect()
-}
-
-/// A pattern of paths: `*` and `?` match within a component, `**` any number of components.
-struct Pattern(Vec<Vec<u8>>);
-
-/// How a path fares with a pattern, from worst to best.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Match {
-    /// Neither it nor anything beneath it matches.
-    No,
-    /// Something beneath it may match.
-    Beneath,
-    /// It matches.
-    Whole,
-}
-
-impl Pattern {
-    fn new(pattern: &str) -> Self {
-        Self(pattern.split('/').map(|component| component.as_bytes().to_vec()).collect())
-    }
-
-    fn matches(&self, path: &[&[u8]]) -> Match {
-        components_match(&self.0, path)
-    }
-}
-
-fn components_match(pattern: &[Vec<u8>], path: &[&[u8]]) -> Match {
-    match (pattern.split_first(), path.split_first()) {
-        (None, None) => Match::Whole,
-        (Some((any, rest)), _) if any == b"**" => {
-            let none = components_match(rest, path);
-            let one = match path.split_first() {
-                Some((_, below)) => components_match(pattern, below),
-                None => Match::Beneath,
-            };
-            none.max(one)
-        }
-        (Some(_), None) => Match::Beneath,
-        (Some((first, rest)), Some((name, below))) if component_matches(first, name) => {
-            components_match(rest, below)
-        }
-        _ => Match::No,
-    }
-}
-
-/// The usual two pointers: after a mismatch the last `*` takes one byte more. Never more than the product of the
-/// lengths.
-fn component_matches(pattern: &[u8], name: &[u8]) -> bool {
-    let (mut in_pattern, mut in_name) = (0, 0);
-    let mut star: Option<(usize, usize)> = None;
-    while in_name < name.len() {
-        match pattern.get(in_pattern) {
-            Some(b'*') => {
-                star = Some((in_pattern, in_name));
-                in_pattern += 1;
-            }
-            Some(&byte) if byte == b'?' || byte == name[in_name] => {
-                in_pattern += 1;
-                in_name += 1;
-            }
-            _ => {
-                let Some((at, taken)) = star else { return false };
-                star = Some((at, taken + 1));
-                (in_pattern, in_name) = (at + 1, taken + 1);
-            }
-        }
-    }
-    pattern[in_pattern..].iter().all(|&byte| byte == b'*')
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
     use std::os::unix::fs::symlink;
-
-    use proptest::prelude::*;
 
     use super::*;
     use crate::host::{Host, Sensitivity};
@@ -438,49 +358,6 @@ mod tests {
             "/log holds more than 20000 files: the rest is not listed"
         );
         assert_eq!(listing.found[0].path, Path::new("00000"));
-    }
-
-    #[test]
-    fn patterns_match_within_a_component_and_across_any_number_of_them() {
-        let matches = |pattern: &str, path: &str| {
-            let path: Vec<&[u8]> = path.split('/').map(str::as_bytes).collect();
-            Pattern::new(pattern).matches(&path)
-        };
-        for (pattern, path, expected) in [
-            ("*.log", "a.log", Match::Whole),
-            ("*.log", "a.log.1", Match::No),
-            ("*.log", "b/a.log", Match::No),
-            ("**", "a", Match::Whole),
-            ("**", "a/b/c", Match::Whole),
-            ("**/*.log", "a.log", Match::Whole),
-            ("**/*.log", "x/y/a.log", Match::Whole),
-            ("**/*.log", "x/y", Match::Beneath),
-            ("*calico*/**", "kube-system_calico-node-x_1/calico-node/0.log", Match::Whole),
-            ("*calico*/**", "default_web_1", Match::No),
-            ("*/0.?", "a/0.1", Match::Whole),
-            ("*/0.?", "a/0.10", Match::No),
-            ("*/0.?", "a", Match::Beneath),
-            ("a/**/z", "a/z", Match::Whole),
-            ("a/**/z", "a/b/c/z", Match::Whole),
-            ("a/**/z", "b/z", Match::No),
-            ("a*b*c", "aXbYbZc", Match::Whole),
-            ("a*b*c", "aXbYbZ", Match::No),
-        ] {
-            assert_eq!(matches(pattern, path), expected, "{pattern} {path}");
-        }
-    }
-
-    proptest! {
-        /// A regular expression made of the pattern is the reference.
-        #[test]
-        fn a_component_matches_as_its_regular_expression_does(
-            pattern in "[ab*?]{0,8}",
-            name in "[ab]{0,12}",
-        ) {
-            let expression = format!("^{}$", pattern.replace('*', ".*").replace('?', "."));
-            let expected = regex::bytes::Regex::new(&expression).unwrap().is_match(name.as_bytes());
-            prop_assert_eq!(component_matches(pattern.as_bytes(), name.as_bytes()), expected);
-        }
     }
 
     #[test]

@@ -7,7 +7,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 
-use super::{Failure, Kind};
+use super::Failure;
+use crate::bird::reply::Trouble;
 use crate::host::beneath::describe;
 
 /// The longest line: BIRD itself cuts its lines at a few KiB.
@@ -20,7 +21,7 @@ const READ: usize = 64 << 10;
 const SHOWN: usize = 80;
 
 /// Why an exchange failed, in words that follow the socket's name.
-type Trouble = (Kind, String);
+type Failed = (Trouble, String);
 
 /// A connection on which one question after the other is asked.
 #[derive(Debug)]
@@ -90,7 +91,7 @@ impl Conversation {
                 start: 0,
             }),
             Err(error) => Err(Failure {
-                kind: Kind::Failed,
+                kind: Trouble::Failed,
                 text: format!("{place}: {error}"),
                 place: Some(place),
             }),
@@ -117,7 +118,7 @@ impl Conversation {
         &mut self,
         question: &str,
         answer: &mut Answer<'_>,
-    ) -> Result<End, Trouble> {
+    ) -> Result<End, Failed> {
         if self.welcome.is_some() {
             self.expect_silence()?;
         } else {
@@ -147,7 +148,7 @@ impl Conversation {
     }
 
     /// Reads the welcome and has the connection restricted. What comes instead is added to `answer`.
-    async fn open(&mut self, answer: &mut Answer<'_>) -> Result<(), Trouble> {
+    async fn open(&mut self, answer: &mut Answer<'_>) -> Result<(), Failed> {
         "welcome".clone_into(&mut self.awaited);
         let (line, kind) = self.line().await?;
         if kind != Line::Last(*b"0001") {
@@ -165,39 +166,39 @@ impl Conversation {
                 _ => {
                     let text = format!("it did not restrict itself: {}", shown(line));
                     answer.add_rest(line);
-                    return Err((Kind::Failed, text));
+                    return Err((Trouble::Failed, text));
                 }
             }
         }
     }
 
     /// Makes sure that nothing came since the last answer: it would be taken for the next one.
-    fn expect_silence(&mut self) -> Result<(), Trouble> {
+    fn expect_silence(&mut self) -> Result<(), Failed> {
         "word between two answers".clone_into(&mut self.awaited);
         if self.unfinished().is_empty() {
             let mut more = [0; 512];
             // Asked of the kernel itself: tokio may not have heard of it yet.
             match nix::unistd::read(&self.stream, &mut more) {
                 Err(Errno::EAGAIN) => return Ok(()),
-                Err(errno) => return Err((Kind::CutOff, describe(errno))),
-                Ok(0) => return Err((Kind::CutOff, "closed between two questions".to_owned())),
+                Err(errno) => return Err((Trouble::CutOff, describe(errno))),
+                Ok(0) => return Err((Trouble::CutOff, "closed between two questions".to_owned())),
                 Ok(bytes) => self.buffer.extend_from_slice(&more[..bytes]),
             }
         }
-        Err((Kind::Garbled, format!("unasked, it said {}", shown(self.unfinished()))))
+        Err((Trouble::Garbled, format!("unasked, it said {}", shown(self.unfinished()))))
     }
 
-    async fn send(&mut self, command: &str) -> Result<(), Trouble> {
+    async fn send(&mut self, command: &str) -> Result<(), Failed> {
         self.awaited = format!("room for `{command}`");
         let line = format!("{command}\n");
         self.stream
             .write_all(line.as_bytes())
             .await
-            .map_err(|error| (Kind::CutOff, format!("it did not take `{command}`: {error}")))
+            .map_err(|error| (Trouble::CutOff, format!("it did not take `{command}`: {error}")))
     }
 
     /// The next line, its line break included.
-    async fn line(&mut self) -> Result<(&[u8], Line), Trouble> {
+    async fn line(&mut self) -> Result<(&[u8], Line), Failed> {
         let mut searched = self.start;
         let end = loop {
             if let Some(at) = self.buffer[searched..].iter().position(|byte| *byte == b'\n') {
@@ -205,7 +206,7 @@ impl Conversation {
             }
             if self.buffer.len() - self.start > MAX_LINE {
                 let text = format!("a line of more than {MAX_LINE} bytes: ");
-                return Err((Kind::Garbled, text + &shown(self.unfinished())));
+                return Err((Trouble::Garbled, text + &shown(self.unfinished())));
             }
             self.buffer.drain(..self.start);
             self.start = 0;
@@ -214,18 +215,18 @@ impl Conversation {
             let mut room = (&mut self.stream).take(READ as u64);
             match room.read_buf(&mut self.buffer).await {
                 Ok(0) => {
-                    return Err((Kind::CutOff, format!("closed before the {}", self.awaited)));
+                    return Err((Trouble::CutOff, format!("closed before the {}", self.awaited)));
                 }
                 Ok(_) => {}
                 Err(error) => {
-                    return Err((Kind::CutOff, format!("{error}, before the {}", self.awaited)));
+                    return Err((Trouble::CutOff, format!("{error}, before the {}", self.awaited)));
                 }
             }
         };
         let line = &self.buffer[self.start..end];
         if line.len() > MAX_LINE {
             return Err((
-                Kind::Garbled,
+                Trouble::Garbled,
                 format!("a line of {} bytes: {}", line.len(), shown(line)),
             ));
         }
@@ -235,8 +236,8 @@ impl Conversation {
     }
 }
 
-fn garbled(line: &[u8]) -> Trouble {
-    (Kind::Garbled, format!("not BIRD's protocol: {}", shown(line)))
+fn garbled(line: &[u8]) -> Failed {
+    (Trouble::Garbled, format!("not BIRD's protocol: {}", shown(line)))
 }
 
 /// A line as it may be shown to a person: no control characters, not long.

@@ -15,7 +15,8 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, soc
 use nix::sys::stat::{Mode, SFlag, fstat};
 use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 
-use super::{Failure, Kind};
+use super::Failure;
+use crate::bird::reply::Trouble;
 use crate::host::Family;
 use crate::host::beneath::{describe, open_beneath, open_root, read_link};
 
@@ -44,7 +45,7 @@ pub(super) enum Verdict {
 #[derive(Debug)]
 struct Tried {
     place: String,
-    kind: Kind,
+    kind: Trouble,
     text: String,
 }
 
@@ -105,20 +106,20 @@ impl Search {
 
     /// The failure that says what every place said; its kind is the most telling one among them.
     pub(super) fn failure(&self) -> Failure {
-        let rank = |kind: Kind| match kind {
-            Kind::Absent => 0,
-            Kind::Refused => 1,
+        let rank = |kind: Trouble| match kind {
+            Trouble::Absent => 0,
+            Trouble::Refused => 1,
             // What could not be found out may hide anything.
-            Kind::Denied => 3,
+            Trouble::Denied => 3,
             _ => 2,
         };
         let kind = self.tried.iter().map(|tried| tried.kind).max_by_key(|kind| rank(*kind));
         let said: Vec<_> =
             self.tried.iter().map(|tried| format!("{}: {}", tried.place, tried.text)).collect();
-        Failure { kind: kind.unwrap_or(Kind::Failed), text: said.join("; "), place: None }
+        Failure { kind: kind.unwrap_or(Trouble::Failed), text: said.join("; "), place: None }
     }
 
-    fn note(&mut self, place: String, kind: Kind, text: String) {
+    fn note(&mut self, place: String, kind: Trouble, text: String) {
         self.tried.push(Tried { place, kind, text });
     }
 
@@ -138,7 +139,7 @@ impl Search {
             }
         }) {
             Ok(Ok(stream)) => return Some(Verdict::Connected { stream, place }),
-            Ok(Err(other)) => (Kind::Refused, format!("not a socket but {}", name_of(other))),
+            Ok(Err(other)) => (Trouble::Refused, format!("not a socket but {}", name_of(other))),
             Err(Errno::EAGAIN) => {
                 let text = format!("{}: its queue is full", describe(Errno::EAGAIN));
                 return Some(Verdict::Blocked { place, text });
@@ -189,12 +190,12 @@ fn connect_to(found: &impl AsFd, is_machine: bool, path: &str) -> Result<UnixStr
     Ok(UnixStream::from(stream))
 }
 
-fn kind_of(errno: Errno) -> Kind {
+fn kind_of(errno: Errno) -> Trouble {
     match errno {
-        Errno::ENOENT | Errno::ENOTDIR | Errno::ESRCH => Kind::Absent,
-        Errno::ECONNREFUSED | Errno::EPROTOTYPE => Kind::Refused,
-        Errno::EACCES | Errno::EPERM => Kind::Denied,
-        _ => Kind::Failed,
+        Errno::ENOENT | Errno::ENOTDIR | Errno::ESRCH => Trouble::Absent,
+        Errno::ECONNREFUSED | Errno::EPROTOTYPE => Trouble::Refused,
+        Errno::EACCES | Errno::EPERM => Trouble::Denied,
+        _ => Trouble::Failed,
     }
 }
 
