@@ -8,6 +8,8 @@
     reason = "a lab or a fake root that cannot be built fails its test, and what is skipped says why"
 )]
 
+mod fake_bird;
+mod hostile_sockets;
 mod lab;
 mod node_diags;
 mod node_status;
