@@ -9,6 +9,7 @@
 )]
 
 mod fake_bird;
+mod formats;
 mod hostile_sockets;
 mod lab;
 mod node_diags;
