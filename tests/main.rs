@@ -18,3 +18,4 @@ mod node_status;
 mod programs;
 mod root;
 mod run;
+mod unprivileged;
