@@ -4,7 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytesize::ByteSize;
+use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::collectors::COLLECTORS;
 
 /// Vet a Calico node: BGP status, and a diagnostics bundle that is safe to share
 #[derive(Debug, Parser)]
@@ -200,11 +203,17 @@ pub struct NodeDiags {
     pub max_file_size: ByteSize,
 
     /// Run only these collectors
-    #[arg(long, value_name = "COLLECTOR", value_delimiter = ',', conflicts_with = "skip")]
+    #[arg(
+        long,
+        value_name = "COLLECTOR",
+        value_delimiter = ',',
+        value_parser = collector(),
+        conflicts_with = "skip"
+    )]
     pub only: Vec<String>,
 
     /// Leave out these collectors
-    #[arg(long, value_name = "COLLECTOR", value_delimiter = ',')]
+    #[arg(long, value_name = "COLLECTOR", value_delimiter = ',', value_parser = collector(), hide_possible_values = true)]
     pub skip: Vec<String>,
 
     /// List what would be read and run, and write nothing
@@ -214,6 +223,11 @@ pub struct NodeDiags {
     /// Threads that compress [default: half of the cores, at least one]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub jobs: Option<u16>,
+}
+
+/// The name of a collector.
+fn collector() -> PossibleValuesParser {
+    COLLECTORS.iter().map(|collector| PossibleValue::new(collector.name)).into()
 }
 
 /// A span of time such as `10s`, `2h 30m`, `1d`.

@@ -9,6 +9,7 @@
 )]
 
 mod bundles;
+mod diags_options;
 mod fake_bird;
 mod formats;
 mod hostile_sockets;
@@ -18,4 +19,5 @@ mod node_status;
 mod programs;
 mod root;
 mod run;
+mod secrets;
 mod unprivileged;
