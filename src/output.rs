@@ -124,19 +124,31 @@ pub fn document(value: &impl Serialize, format: Format) -> anyhow::Result<String
         let options = serde_yaml::ser_options! { prefer_block_scalars: false };
         return serde_yaml::to_string_with_options(value, options).context("failed to write YAML");
     }
-    let mut text = serde_json::to_string_pretty(value).context("failed to write JSON")?;
-    text.push('\n');
-    Ok(text)
+    let text = serde_json::to_string_pretty(value).context("failed to write JSON")?;
+    // JSON escapes the control characters of ASCII, and a terminal obeys others too.
+    let mut shown = String::with_capacity(text.len() + 1);
+    for character in text.chars() {
+        if character == '\n' || is_harmless(character) {
+            shown.push(character);
+        } else {
+            // All of them are below 0x10000, so that one escape does.
+            let _ = write!(shown, "\\u{:04x}", u32::from(character));
+        }
+    }
+    shown.push('\n');
+    Ok(shown)
+}
+
+/// Whether a terminal only shows a character: see [`printable`].
+fn is_harmless(character: char) -> bool {
+    !character.is_control()
+        && !matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// The text with everything replaced that would make a terminal do more than show it: control characters and
 /// marks that turn the direction of writing appear as `\x1b` or `\u{202e}`.
 #[must_use]
 pub fn printable(text: &str) -> Cow<'_, str> {
-    let is_harmless = |character: char| {
-        !character.is_control()
-            && !matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
     if text.chars().all(is_harmless) {
         return Cow::Borrowed(text);
     }
@@ -168,6 +180,22 @@ mod tests {
         assert_eq!(printable("Mesh_10_0_0_2 – plain"), "Mesh_10_0_0_2 – plain");
         assert_eq!(printable("a\x1b]52;c;x\x07b\r\n"), "a\\x1b]52;c;x\\x07b\\x0d\\x0a");
         assert_eq!(printable("a\u{202e}b\u{9b}c"), "a\\u{202e}b\\u{9b}c");
+    }
+
+    #[test]
+    fn a_document_holds_what_a_terminal_obeys_only_in_escapes() {
+        let value = serde_json::json!({"a": "\u{9b}31m\u{7f}\u{202e}\x1b[2J", "b": "é"});
+        for format in [Format::Json, Format::Yaml] {
+            let text = document(&value, format).unwrap();
+            assert!(text.chars().all(|shown| shown == '\n' || !shown.is_control()), "{text:?}");
+            // YAML has no escapes in plain scalars: marks of direction stay as they are.
+            assert!(format == Format::Yaml || !text.contains('\u{202e}'), "{text:?}");
+            let back: serde_json::Value = match format {
+                Format::Yaml => serde_yaml::from_str(&text).unwrap(),
+                _ => serde_json::from_str(&text).unwrap(),
+            };
+            assert_eq!(back, value);
+        }
     }
 
     #[test]

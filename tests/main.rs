@@ -8,6 +8,11 @@
     reason = "a lab or a fake root that cannot be built fails its test, and what is skipped says why"
 )]
 
+mod bundles;
+mod diags_options;
+mod fake_bird;
+mod formats;
+mod hostile_sockets;
 mod lab;
 mod node_diags;
 mod node_status;
@@ -15,3 +20,5 @@ mod programs;
 mod root;
 mod run;
 mod schemas;
+mod secrets;
+mod unprivileged;

@@ -38,7 +38,7 @@ pub const DEFAULT_LEVEL: u32 = 3;
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
     /// A file stands there, and it was not said to replace it.
-    #[error("{} exists already", path.display())]
+    #[error("{} exists already (--force replaces it)", path.display())]
     Exists {
         /// The file.
         path: PathBuf,

@@ -128,7 +128,8 @@ impl Bundle {
                     Outcome::Interrupted,
                     format!("the bundle does not hold it, and {cut}"),
                 ),
-                None => Reading::failed(Outcome::Missing, "the bundle does not hold it"),
+                // That the host had no such thing is a claim which only a manifest makes.
+                None => Reading::failed(Outcome::Skipped, "the bundle does not hold it"),
             },
         };
         if item.and_then(|item| item.started).is_none() {
@@ -255,7 +256,7 @@ impl Filling {
             self.kept += count;
             entry.lacking = match read {
                 Err(error) => {
-                    Some((Outcome::Failed, format!("the bundle ends within it: {error}")))
+                    Some((Outcome::Interrupted, format!("the bundle ends within it: {error}")))
                 }
                 Ok(_) if count == member.size => None,
                 // A file of an unpacked bundle that shrank.

@@ -21,7 +21,8 @@ pub fn verdict(status: &NodeStatus) -> Verdict {
     let ipv4 = family(&status.bgp.ipv4, Verdict::Unknown);
     // Most nodes have no IPv6: that none was configured is the likely reason of a missing daemon.
     let ipv6 = family(&status.bgp.ipv6, Verdict::Well);
-    felix(&status.agents.felix).max(ipv4).max(ipv6)
+    let name = if status.node.is_some() { Verdict::Well } else { Verdict::Unknown };
+    felix(&status.agents.felix).max(ipv4).max(ipv6).max(name)
 }
 
 fn felix(felix: &Felix) -> Verdict {
