@@ -182,7 +182,9 @@ fn fits(value: &Value, pattern: &Value, at: &str) {
         Value::Array(patterns) => {
             let found = value.as_array().unwrap_or_else(|| panic!("{at} is no array: {value}"));
             assert!(!found.is_empty(), "{at} is empty, so that nothing is known of its elements");
-            found.iter().for_each(|value| fits(value, &patterns[0], &format!("{at}[]")));
+            for value in found {
+                fits(value, &patterns[0], &format!("{at}[]"));
+            }
         }
         Value::String(kind) => {
             let is_time =

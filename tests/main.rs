@@ -9,6 +9,7 @@
 )]
 
 mod bundles;
+mod containers;
 mod diags_options;
 mod fake_bird;
 mod formats;
