@@ -20,6 +20,7 @@
 //! | [`collectors`] | what can be read: tables of artifacts, one file a subject |
 //! | [`bundle`] | what a bundle holds beside the artifacts: manifest and summary |
 //! | [`collect`] | runs artifacts with bounded concurrency and redacts what they give |
+//! | [`untouched`] | the proof that a run changed nothing on the node |
 //! | [`status`] | BGP peers and Calico agents of a node, from evidence |
 //! | [`output`] | the only place that prints |
 //! | [`commands`] | one file a command: host -> work -> output |
@@ -38,3 +39,4 @@ pub mod output;
 pub mod processes;
 pub mod redact;
 pub mod status;
+pub mod untouched;
