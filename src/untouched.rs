@@ -56,8 +56,11 @@ const SYSCTLS: &[Tree] = &[
     ),
 ];
 
-/// A subject: its name in the manifest, and how its file is taken apart.
-const SUBJECTS: &[(&str, &str, fn(&str) -> Option<(String, u64)>)] = &[
+/// Takes a line apart: a name, and a hash of what is said of it. `None`: it says nothing.
+type Parse = fn(&str) -> Option<(String, u64)>;
+
+/// A subject: its name in the manifest, its file, and how that is taken apart.
+const SUBJECTS: &[(&str, &str, Parse)] = &[
     ("modules", "/proc/modules", module),
     ("routes", "/proc/net/route", ipv4_route),
     ("routes6", "/proc/net/ipv6_route", ipv6_route),
@@ -161,11 +164,7 @@ fn changed(before: &Part, after: &Part, shown: impl Fn(&str) -> String) -> Vec<S
 }
 
 /// Reads a file of lines as it comes, so that the routes of a large node need no memory of their own.
-async fn lines(
-    host: &Host,
-    path: &'static str,
-    parse: fn(&str) -> Option<(String, u64)>,
-) -> Result<Part, String> {
+async fn lines(host: &Host, path: &'static str, parse: Parse) -> Result<Part, String> {
     let (chunks, mut received) = mpsc::channel::<Vec<u8>>(2);
     let artifact = Artifact::file(path).at_most(MAX_BYTES).within(LIMIT);
     let gather = async {
@@ -247,4 +246,81 @@ fn hash(value: &impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     value.hash(&mut hasher);
     hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::disallowed_methods, reason = "tests build the machine that is looked at")]
+
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+
+    fn put(root: &Path, path: &str, text: &str) {
+        let path = root.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    fn root() -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        put(root.path(), "proc/modules", "nf_nat 1 2 - Live 0x0\nip_set 1 0 - Live 0x0\n");
+        put(root.path(), "proc/net/route", "Iface Destination\neth0 0 1 3 0 0 100 0 0 0 0\n");
+        put(root.path(), "proc/net/ipv6_route", "fe80 40 00 00 00 0100 01 00 01 eth0\n");
+        put(root.path(), "proc/self/mountinfo", "36 35 98:0 / /mnt rw - ext3 /dev/root rw\n");
+        put(root.path(), "proc/sys/net/ipv4/ip_forward", "1\n");
+        put(root.path(), "proc/sys/net/netfilter/nf_conntrack_count", "7\n");
+        root
+    }
+
+    async fn take(root: &Path) -> Fingerprint {
+        Fingerprint::take(&Host::live(root, Duration::from_secs(20)), 2).await
+    }
+
+    #[tokio::test]
+    async fn counters_are_no_change() {
+        let root = root();
+        let before = take(root.path()).await;
+        put(root.path(), "proc/modules", "nf_nat 1 9 - Live 0x0\nip_set 1 3 - Live 0x0\n");
+        put(root.path(), "proc/net/route", "Iface Destination\neth0 0 1 3 5 6 100 0 0 0 0\n");
+        put(root.path(), "proc/net/ipv6_route", "fe80 40 00 00 00 0100 05 06 01 eth0\n");
+        put(root.path(), "proc/sys/net/netfilter/nf_conntrack_count", "9000\n");
+        let compared = before.compare(&take(root.path()).await, str::to_owned);
+        for (name, count) in
+            [("modules", 2), ("routes", 1), ("routes6", 1), ("mounts", 1), ("sysctls", 1)]
+        {
+            let expected =
+                Comparison { before: Some(count), after: Some(count), ..Comparison::default() };
+            assert_eq!(compared[name], expected, "{name}");
+        }
+    }
+
+    #[tokio::test]
+    async fn each_change_is_named() {
+        let root = root();
+        let before = take(root.path()).await;
+        put(root.path(), "proc/modules", "nf_nat 1 2 - Live 0x0\nnf_log 1 0 - Live 0x0\n");
+        put(root.path(), "proc/net/route", "Iface Destination\neth1 0 1 3 0 0 100 0 0 0 0\n");
+        put(root.path(), "proc/net/ipv6_route", "");
+        put(root.path(), "proc/self/mountinfo", "36 35 98:0 / /mnt ro - ext3 /dev/root rw\n");
+        put(root.path(), "proc/sys/net/ipv4/ip_forward", "0\n");
+        let compared = before.compare(&take(root.path()).await, str::to_owned);
+        assert_eq!(compared["modules"].changed, ["-ip_set", "+nf_log"]);
+        assert_eq!(compared["routes"].changed, ["IPv4 routes"]);
+        assert_eq!((compared["routes6"].before, compared["routes6"].after), (Some(1), Some(0)));
+        assert_eq!(compared["routes6"].changed, ["-IPv6 routes"]);
+        assert_eq!(compared["mounts"].changed, ["/mnt"]);
+        assert_eq!(compared["sysctls"].changed, ["net.ipv4.ip_forward"]);
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_read_is_unknown_and_not_unchanged() {
+        let root = tempfile::tempdir().unwrap();
+        let taken = take(root.path()).await;
+        for (name, comparison) in taken.compare(&taken, str::to_owned) {
+            assert_eq!((comparison.before, comparison.after), (None, None), "{name}");
+            assert!(comparison.reason.is_some(), "{name}");
+        }
+    }
 }

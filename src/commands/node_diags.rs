@@ -59,7 +59,7 @@ pub(super) async fn run(
     }
     let mut ends = Ends::watch(args.deadline)?;
     let bundle = Diags { options, args, output, to_stdout, stop: ends.stop() };
-    match ends.drive(output, bundle.write()).await {
+    match ends.drive(output, Box::pin(bundle.write())).await {
         Left::Ended(result) => result,
         Left::AtOnce(signal) => Ok(Exit::Interrupted(signal)),
         Left::TooLate => {

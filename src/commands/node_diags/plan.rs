@@ -23,7 +23,8 @@ pub(super) async fn survey(host: &Host, side_by_side: usize, limit: Duration) ->
 }
 
 async fn read(host: &Host, rows: &[Artifact], side_by_side: usize, until: Instant) -> Evidence {
-    let read = rows.to_vec().into_iter().map(|row| async move {
+    // Owned: a future that borrows a row is not general enough to be spawned.
+    let read = rows.iter().cloned().map(|row| async move {
         let path = row.path().into_owned();
         let left = until.saturating_duration_since(Instant::now());
         let row = row.within(left);

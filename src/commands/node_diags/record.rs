@@ -127,13 +127,9 @@ impl Recorder {
     async fn end(&mut self, joined: Result<(Id, Option<Parcel>), JoinError>) {
         let id = joined.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
         let Some((number, path)) = self.open.remove(&id) else { return };
-        let parcel = match joined {
-            Ok((_, parcel)) => parcel,
-            Err(_) => {
-                let collected = own_fault(&path, "bundle");
-                Some(Parcel { collected, entry: None, evidence: None })
-            }
-        };
+        let fault =
+            || Parcel { collected: own_fault(&path, "bundle"), entry: None, evidence: None };
+        let parcel = joined.map_or_else(|_| Some(fault()), |(_, parcel)| parcel);
         if let Some(parcel) = parcel {
             self.waiting.insert(number, parcel);
         }

@@ -48,7 +48,7 @@ impl Ends {
     /// Watches from now on.
     pub(super) fn watch(deadline: Option<Duration>) -> anyhow::Result<Self> {
         let ignored = ignored_signals();
-        let heard = SIGNALS.iter().map(|kind| kind.as_raw_value());
+        let heard = SIGNALS.iter().map(SignalKind::as_raw_value);
         // Who runs it under `nohup` does not want it to end with the terminal.
         let heard = heard.filter(|number| ignored >> (number - 1) & 1 == 0);
         let listen = |number| {
