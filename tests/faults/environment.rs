@@ -97,8 +97,9 @@ fn hidden_processes_are_not_taken_for_absent_ones() {
     // Where the program is built, others than root may not be able to go.
     let calivet = scratch.path().join("calivet");
     fs::copy(CALIVET, &calivet).unwrap();
+    // The shell stays: it is the process that must not be missed.
     let script = "mount -t proc -o hidepid=2 proc /proc && \
-                  exec setpriv --reuid 65534 --regid 65534 --clear-groups \"$@\"";
+                  setpriv --reuid 65534 --regid 65534 --clear-groups \"$@\"; exit $?";
     let run = Command::new("unshare")
         .args(["--mount", "--pid", "--fork", "--kill-child", "sh", "-c", script, "sh"])
         .arg(&calivet)

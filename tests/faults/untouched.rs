@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
-use super::{CALIVET, Scratch, is_root};
+use super::{Scratch, is_root};
 
 /// The machine's own state, as far as tests beside this one leave it alone.
 fn fingerprint() -> BTreeMap<&'static str, String> {
@@ -120,18 +120,15 @@ impl Pretender {
         let script = "mount -t tmpfs none /usr/local/bin
             printf '#!/bin/sh\necho \"from the container\"\n' >/usr/local/bin/nmcli
             chmod 755 /usr/local/bin /usr/local/bin/nmcli
+            echo 'read -r _' >/usr/local/bin/component
+            cd /usr/local/bin
             echo ready
-            exec -a calico-node sleep 100";
-        // The argument by which Felix is known, and which `sleep` would refuse.
-        let script = script.replace("sleep 100", "sh -c 'sleep 100; :' -felix");
-        let script = script.replace(
-            "exec -a calico-node sh -c 'sleep 100; :' -felix",
-            "exec -a calico-node bash -c 'read -r _ </dev/zero' -felix",
-        );
+            exec -a calico bash component felix";
         let mut child = Command::new("unshare")
             .arg("--mount")
             .args(namespaces)
-            .args(["bash", "-c", &script])
+            .args(["bash", "-c", script])
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -139,6 +136,24 @@ impl Pretender {
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         assert_eq!(line, "ready\n");
         Self(child)
+    }
+
+    /// What a bundle of this machine tells of the program that the host lacks while this process runs.
+    #[track_caller]
+    fn told(&self) -> (String, String) {
+        let scratch = Scratch::new();
+        // Should the host have it, it is hidden.
+        let hide = "for at in /usr/sbin /usr/bin /sbin /bin; do
+                [ ! -e $at/nmcli ] || mount --bind /dev/null $at/nmcli
+            done
+            exec \"$@\"";
+        let wrapper = ["unshare", "--mount", "bash", "-c", hide, "bash"];
+        let mut command = scratch.wrapped(&wrapper, "/".as_ref());
+        let run = command.args(["--only", "networkmanager"]).output().unwrap();
+        assert!(run.status.code().is_some_and(|code| code <= 1), "{run:?}");
+        let bundle = scratch.open();
+        let (outcome, reason) = bundle.told("networkmanager/devices");
+        (outcome.to_owned(), reason.to_owned())
     }
 }
 
@@ -149,10 +164,17 @@ impl Drop for Pretender {
     }
 }
 
+/// One test, for two of these processes at once would be taken for each other.
 #[test]
-fn a_pod_that_calls_itself_calico_node_gains_nothing() {
-    let _ = CALIVET;
+fn a_pod_that_calls_itself_calico_node_has_none_of_its_programs_run_and_calico_node_has() {
     if !is_root() {
         return;
     }
+    let impostor = Pretender::start(&["--net"]);
+    let (outcome, reason) = impostor.told();
+    assert_eq!(outcome, "missing");
+    assert!(reason.contains("is not in the host's network namespace"), "{reason}");
+    drop(impostor);
+    let (outcome, reason) = Pretender::start(&[]).told();
+    assert_eq!((outcome.as_str(), reason.as_str()), ("ok", ""));
 }
