@@ -13,6 +13,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
+use nix::sys::stat::{Mode, SFlag, makedev, mknod};
+
 use super::{Scratch, Unpacked, is_root};
 use crate::root::Root;
 
@@ -42,7 +44,7 @@ fn bundle(root: &Path, more: &[&str]) -> (Scratch, Unpacked) {
 fn a_fifo_among_the_logs_is_noted_and_not_read() {
     let root = host();
     let fifo = root.at("/var/log/calico/fifo");
-    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    nix::unistd::mkfifo(&fifo, Mode::S_IRWXU).unwrap();
     let (_scratch, bundle) = bundle(root.path(), &[]);
     assert_eq!(bundle.told("logs/fifo"), ("not-applicable", "a FIFO, not read"));
 }
@@ -60,7 +62,6 @@ fn a_device_among_the_logs_is_noted_and_not_read() {
     if !is_root() {
         return;
     }
-    use nix::sys::stat::{Mode, SFlag, makedev, mknod};
     let root = host();
     let device = root.at("/var/log/calico/zero");
     mknod(&device, SFlag::S_IFCHR, Mode::S_IRWXU, makedev(1, 5)).unwrap();

@@ -138,9 +138,10 @@ impl Pretender {
         Self(child)
     }
 
-    /// What a bundle of this machine tells of the program that the host lacks while this process runs.
+    /// What a bundle of this machine tells of the program that the host lacks, while this process runs.
     #[track_caller]
-    fn told(&self) -> (String, String) {
+    fn told(&mut self) -> (String, String) {
+        assert_eq!(self.0.try_wait().unwrap(), None, "it has ended");
         let scratch = Scratch::new();
         // Should the host have it, it is hidden.
         let hide = "for at in /usr/sbin /usr/bin /sbin /bin; do
@@ -170,7 +171,7 @@ fn a_pod_that_calls_itself_calico_node_has_none_of_its_programs_run_and_calico_n
     if !is_root() {
         return;
     }
-    let impostor = Pretender::start(&["--net"]);
+    let mut impostor = Pretender::start(&["--net"]);
     let (outcome, reason) = impostor.told();
     assert_eq!(outcome, "missing");
     assert!(reason.contains("is not in the host's network namespace"), "{reason}");
