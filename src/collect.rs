@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc, oneshot, watch};
 use tokio::task::{Id, JoinSet};
 
 use crate::collectors::{Collector, Node};
@@ -27,6 +27,13 @@ pub use stop::Stop;
 /// How many tasks are under way at once where nothing speaks against it. Most wait for a program or a socket;
 /// each holds a few MiB at most.
 pub const SIDE_BY_SIDE: usize = 8;
+
+/// Files of more bytes than this are large: only [`LARGE_AT_ONCE`] of them are read at a time, for each that is
+/// under way holds some 8 MiB, and reading more at once makes nothing quicker.
+pub const LARGE: u64 = 1 << 20;
+
+/// How many large items are under way at once.
+pub const LARGE_AT_ONCE: usize = 2;
 
 /// What is run as one: it takes one place among those that run side by side.
 #[derive(Debug, Clone)]
@@ -44,8 +51,8 @@ pub enum Work {
     Artifacts(Vec<Artifact>),
     /// A folder: its files become tasks when it has been listed.
     Tree(Tree),
-    /// A file of a folder, with the time at which it was last written.
-    Leaf(Artifact, Timestamp),
+    /// A file of a folder, with the time at which it was last written and its size in bytes.
+    Leaf(Artifact, Timestamp, u64),
 }
 
 /// An artifact that is being read, or that was left out.
@@ -106,6 +113,7 @@ pub struct Run {
     stop: watch::Receiver<Option<Stop>>,
     /// Folders of which a file did not answer, and what was said of it.
     hung: Mutex<HashMap<PathBuf, String>>,
+    large: Semaphore,
     #[cfg(test)]
     panics_at: Option<&'static str>,
 }
@@ -128,6 +136,7 @@ impl Run {
             items,
             stop,
             hung: Mutex::default(),
+            large: Semaphore::new(LARGE_AT_ONCE),
             #[cfg(test)]
             panics_at: None,
         }
@@ -169,7 +178,7 @@ impl Run {
                     self.done(task, artifact, Reading::failed(outcome, reason)).await;
                 }
             }
-            Work::Leaf(artifact, _) => {
+            Work::Leaf(artifact, ..) => {
                 self.done(task, artifact, Reading::failed(outcome, reason)).await;
             }
             Work::Tree(tree) => {
@@ -185,7 +194,12 @@ impl Run {
                     self.artifact(&task, artifact, None).await;
                 }
             }
-            Work::Leaf(artifact, modified) => self.artifact(&task, artifact, Some(*modified)).await,
+            Work::Leaf(artifact, modified, bytes) => {
+                // Known beforehand: what waits for its turn need not be read into memory.
+                let permit = if *bytes > LARGE { self.large_turn().await } else { None };
+                self.artifact(&task, artifact, Some(*modified)).await;
+                drop(permit);
+            }
             Work::Tree(tree) => return self.tree(&task, tree).await,
         }
         Vec::new()
@@ -227,7 +241,7 @@ impl Run {
                     Reading { original_bytes: found.bytes, ..Reading::failed(outcome, reason) };
                 self.done(task, &artifact, reading).await;
             } else {
-                let work = Work::Leaf(artifact, found.modified);
+                let work = Work::Leaf(artifact, found.modified, found.bytes);
                 tasks.push(Task { collector: task.collector, work });
             }
         }
@@ -332,6 +346,14 @@ impl Run {
         let path = self.redactor.redact_name(&artifact.path());
         self.items.send(Item { path, bytes, end }).await.ok()?;
         Some(sender)
+    }
+
+    /// Waits for the turn of a large file. `None`: the run is to end.
+    async fn large_turn(&self) -> Option<SemaphorePermit<'_>> {
+        tokio::select! {
+            permit = self.large.acquire() => permit.ok(),
+            _ = self.stopped() => None,
+        }
     }
 
     /// Waits until the run is to end, and why.

@@ -101,7 +101,7 @@ pub(super) fn dry_run(
                 let credential = artifact.sensitivity == Sensitivity::Credential;
                 row(artifact.path().into_owned(), artifact.describe(), credential);
             }),
-            Work::Leaf(artifact, _) => {
+            Work::Leaf(artifact, ..) => {
                 row(artifact.path().into_owned(), artifact.describe(), false);
             }
             Work::Tree(tree) => {

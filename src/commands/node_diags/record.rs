@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 
 use crate::archive::writer::{Compressor, Entry, Packed, WriteError, Writer};
 use crate::cli::Format;
-use crate::collect::{End, Item, SIDE_BY_SIDE, Stop};
+use crate::collect::{End, Item, LARGE, LARGE_AT_ONCE, SIDE_BY_SIDE, Stop};
 use crate::collectors::{self, Node};
 use crate::host::{Collected, Evidence, Outcome, Reading};
 use crate::output::{self, Output};
@@ -21,10 +21,6 @@ use crate::status::{self, NodeStatus};
 
 /// Items that are received, compressed or wait to be written at once.
 const OPEN: usize = 2 * SIDE_BY_SIDE;
-
-/// An item of more bytes than this is large: only [`LARGE_AT_ONCE`] of those are received at a time.
-const LARGE: u64 = 4 << 20;
-const LARGE_AT_ONCE: usize = 2;
 
 /// What the closing documents take of a bundle that may not grow beyond a size: at least, and for each item.
 const CLOSING: u64 = 8 << 10;
@@ -37,6 +33,8 @@ struct Parcel {
     entry: Option<Packed>,
     /// The bytes of what the status rests on.
     evidence: Option<Vec<u8>>,
+    /// Of a large item, its turn, kept until it is written.
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 /// See the module.
@@ -127,10 +125,18 @@ impl Recorder {
     async fn end(&mut self, joined: Result<(Id, Option<Parcel>), JoinError>) {
         let id = joined.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
         let Some((number, path)) = self.open.remove(&id) else { return };
-        let fault =
-            || Parcel { collected: own_fault(&path, "bundle"), entry: None, evidence: None };
+        let fault = || Parcel {
+            collected: own_fault(&path, "bundle"),
+            entry: None,
+            evidence: None,
+            permit: None,
+        };
         let parcel = joined.map_or_else(|_| Some(fault()), |(_, parcel)| parcel);
-        if let Some(parcel) = parcel {
+        if let Some(mut parcel) = parcel {
+            if self.max_bytes.is_some() {
+                // It may wait for one that was begun earlier and needs a turn itself.
+                parcel.permit = None;
+            }
             self.waiting.insert(number, parcel);
         }
         // Of a bundle that may not grow beyond a size, what is worth more gets its place first, so what was begun
@@ -147,7 +153,7 @@ impl Recorder {
 
     /// Appends an item, if there is room for it.
     async fn put(&mut self, parcel: Parcel) {
-        let Parcel { mut collected, entry, mut evidence } = parcel;
+        let Parcel { mut collected, entry, mut evidence, permit: _until_written } = parcel;
         if let Some(entry) = entry {
             let refusal = if self.broken.is_some() {
                 let reason = "the bundle could not be written further before its turn";
@@ -267,7 +273,7 @@ async fn receive(
         let entry = entry.finish(modified.unwrap_or(collected.started)).await;
         packed = Some(entry.packed().await);
     }
-    Some(Parcel { collected, entry: packed, evidence })
+    Some(Parcel { collected, entry: packed, evidence, permit })
 }
 
 /// What a bundle will say of an item: the status in it must be what a reader of the bundle computes.
