@@ -33,7 +33,7 @@ pub const SIDE_BY_SIDE: usize = 8;
 pub const LARGE: u64 = 1 << 20;
 
 /// How many large items are under way at once.
-pub const LARGE_AT_ONCE: usize = 2;
+pub const LARGE_AT_ONCE: usize = 1;
 
 /// What is run as one: it takes one place among those that run side by side.
 #[derive(Debug, Clone)]
