@@ -202,6 +202,14 @@ pub struct NodeDiags {
     #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = size)]
     pub max_file_size: ByteSize,
 
+    /// The most that the whole bundle may take; what is worth least is left out, and listed
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub max_size: Option<ByteSize>,
+
+    /// Bound on the whole run, such as `2m`: when it is over, the bundle is finished with what is there
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub deadline: Option<Duration>,
+
     /// Run only these collectors
     #[arg(
         long,

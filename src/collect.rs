@@ -1,23 +1,39 @@
 //! Runs artifacts: a bounded number side by side, each within its own limits, each redacted on its way out.
 //!
-//! What comes out is a stream of [`Event`]s in no fixed order: nothing waits for something slower. An artifact
-//! that fails, hangs or panics is an event like any other, and costs the others nothing.
+//! What comes out is a stream of [`Item`]s in the order in which they were begun, each with a channel of its own:
+//! nothing waits for something slower. An artifact that fails, hangs or panics is an item like any other, and
+//! costs the others nothing.
+
+mod stop;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt::Write as _;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc, oneshot, watch};
 use tokio::task::{Id, JoinSet};
 
 use crate::collectors::{Collector, Node};
 use crate::host::{Artifact, Collected, Found, Host, Outcome, Reading, Sensitivity, Source, Tree};
 use crate::redact::Redactor;
 
-/// How many tasks are under way at once. Most wait for a program or a socket; each holds a few MiB at most.
-const SIDE_BY_SIDE: usize = 8;
+pub use stop::Stop;
+
+/// How many tasks are under way at once where nothing speaks against it. Most wait for a program or a socket;
+/// each holds a few MiB at most.
+pub const SIDE_BY_SIDE: usize = 8;
+
+/// Files of more bytes than this are large: only [`LARGE_AT_ONCE`] of them are read at a time, for each that is
+/// under way holds some 8 MiB, and reading more at once makes nothing quicker.
+pub const LARGE: u64 = 1 << 20;
+
+/// How many large items are under way at once.
+pub const LARGE_AT_ONCE: usize = 1;
 
 /// What is run as one: it takes one place among those that run side by side.
 #[derive(Debug, Clone)]
@@ -35,36 +51,29 @@ pub enum Work {
     Artifacts(Vec<Artifact>),
     /// A folder: its files become tasks when it has been listed.
     Tree(Tree),
-    /// A file of a folder, with the time at which it was last written.
-    Leaf(Artifact, Timestamp),
+    /// A file of a folder, with the time at which it was last written and its size in bytes.
+    Leaf(Artifact, Timestamp, u64),
 }
 
-/// What a run gives, as it comes.
+/// An artifact that is being read, or that was left out.
 #[derive(Debug)]
-pub enum Event {
-    /// An artifact is being read.
-    Begin {
-        /// Its number in this run.
-        item: u64,
-        /// Where the bundle is to keep it.
-        path: String,
-    },
-    /// Redacted bytes of an artifact, in order.
-    Bytes {
-        /// Which artifact.
-        item: u64,
-        /// At most a few MiB.
-        bytes: Vec<u8>,
-    },
-    /// An artifact has ended: no more bytes of it will come.
-    Done {
-        /// Which artifact.
-        item: u64,
-        /// What happened.
-        collected: Box<Collected>,
-        /// When its content last changed, where that is known.
-        modified: Option<Timestamp>,
-    },
+pub struct Item {
+    /// Where the bundle is to keep it.
+    pub path: String,
+    /// Redacted bytes of it, in order, each time at most a few MiB; closed when there are no more.
+    pub bytes: mpsc::Receiver<Vec<u8>>,
+    /// What happened, when all bytes have come. Without an end it is nothing: what it was a part of broke off,
+    /// and is told of by an item of its own.
+    pub end: oneshot::Receiver<End>,
+}
+
+/// How the reading of an artifact ended.
+#[derive(Debug)]
+pub struct End {
+    /// What happened.
+    pub collected: Collected,
+    /// When its content last changed, where that is known.
+    pub modified: Option<Timestamp>,
 }
 
 /// The tasks of a collector on this node, in the order of its rows.
@@ -100,61 +109,64 @@ pub struct Run {
     redactor: Arc<Redactor>,
     /// Log files last written before this are left out.
     oldest_log: Option<Timestamp>,
-    events: mpsc::Sender<Event>,
-    next_item: Arc<std::sync::atomic::AtomicU64>,
+    items: mpsc::Sender<Item>,
+    stop: watch::Receiver<Option<Stop>>,
+    /// Folders of which a file did not answer, and what was said of it.
+    hung: Mutex<HashMap<PathBuf, String>>,
+    large: Semaphore,
+    #[cfg(test)]
+    panics_at: Option<&'static str>,
 }
 
 impl Run {
-    /// A run on `host` whose events go to `events`.
+    /// A run on `host` whose items go to `items`. Once `stop` holds a reason, what is under way ends with what
+    /// was read of it, and what was not begun is left out.
     #[must_use]
     pub fn new(
         host: Arc<Host>,
         redactor: Arc<Redactor>,
         oldest_log: Option<Timestamp>,
-        events: mpsc::Sender<Event>,
+        items: mpsc::Sender<Item>,
+        stop: watch::Receiver<Option<Stop>>,
     ) -> Self {
-        Self { host, redactor, oldest_log, events, next_item: Arc::default() }
+        Self {
+            host,
+            redactor,
+            oldest_log,
+            items,
+            stop,
+            hung: Mutex::default(),
+            large: Semaphore::new(LARGE_AT_ONCE),
+            #[cfg(test)]
+            panics_at: None,
+        }
     }
 
-    /// Runs the tasks, begun in their order, until all have ended, or until `stop` becomes true: then what is
-    /// under way ends as [`Outcome::Interrupted`], and so does what was not begun.
-    pub async fn run(self, tasks: Vec<Task>, mut stop: watch::Receiver<bool>) {
+    /// Runs the tasks, begun in their order, at most `side_by_side` at once, until all have ended.
+    pub async fn run(self, tasks: Vec<Task>, side_by_side: usize) {
         let run = Arc::new(self);
         let mut queue = VecDeque::from(tasks);
         let mut running: JoinSet<Vec<Task>> = JoinSet::new();
         let mut begun: HashMap<Id, Task> = HashMap::new();
-        let mut stopped = *stop.borrow();
         loop {
-            while !stopped && running.len() < SIDE_BY_SIDE {
+            while running.len() < side_by_side {
                 let Some(task) = queue.pop_front() else { break };
                 let handle = running.spawn(Arc::clone(&run).run_task(task.clone()));
                 begun.insert(handle.id(), task);
             }
-            tokio::select! {
-                joined = running.join_next_with_id() => match joined {
-                    None => break,
-                    Some(Ok((id, found))) => {
-                        begun.remove(&id);
-                        // Before what waits: a folder's files belong to their place in the order of worth.
-                        found.into_iter().rev().for_each(|task| queue.push_front(task));
-                    }
-                    Some(Err(error)) => {
-                        if let Some(task) = begun.remove(&error.id()) {
-                            run.abandon(&task, &error).await;
-                        }
-                    }
-                },
-                // An error means that nobody can ask to stop any more.
-                Ok(()) = stop.changed(), if !stopped => {
-                    stopped = *stop.borrow();
-                    if stopped {
-                        running.abort_all();
+            match running.join_next_with_id().await {
+                None => break,
+                Some(Ok((id, found))) => {
+                    begun.remove(&id);
+                    // Before what waits: a folder's files belong to their place in the order of worth.
+                    found.into_iter().rev().for_each(|task| queue.push_front(task));
+                }
+                Some(Err(error)) => {
+                    if let Some(task) = begun.remove(&error.id()) {
+                        run.abandon(&task, &error).await;
                     }
                 }
             }
-        }
-        for task in queue {
-            run.leave_out(&task, Outcome::Interrupted, "the run was ended before its turn").await;
         }
     }
 
@@ -166,7 +178,7 @@ impl Run {
                     self.done(task, artifact, Reading::failed(outcome, reason)).await;
                 }
             }
-            Work::Leaf(artifact, _) => {
+            Work::Leaf(artifact, ..) => {
                 self.done(task, artifact, Reading::failed(outcome, reason)).await;
             }
             Work::Tree(tree) => {
@@ -182,7 +194,12 @@ impl Run {
                     self.artifact(&task, artifact, None).await;
                 }
             }
-            Work::Leaf(artifact, modified) => self.artifact(&task, artifact, Some(*modified)).await,
+            Work::Leaf(artifact, modified, bytes) => {
+                // Known beforehand: what waits for its turn need not be read into memory.
+                let permit = if *bytes > LARGE { self.large_turn().await } else { None };
+                self.artifact(&task, artifact, Some(*modified)).await;
+                drop(permit);
+            }
             Work::Tree(tree) => return self.tree(&task, tree).await,
         }
         Vec::new()
@@ -190,7 +207,20 @@ impl Run {
 
     /// Lists a folder and gives a task for each of its files; logs newest first.
     async fn tree(&self, task: &Task, tree: &Tree) -> Vec<Task> {
-        let mut listing = self.host.list(tree).await;
+        let listing = tokio::select! {
+            // Once the run is to end, nothing more is asked of the host.
+            biased;
+            stop = self.stopped() => Err(stop),
+            listing = self.host.list(tree) => Ok(listing),
+        };
+        let mut listing = match listing {
+            Ok(listing) => listing,
+            Err(stop) => {
+                let (outcome, reason) = stop.under_way();
+                self.leave_out(task, outcome, &reason).await;
+                return Vec::new();
+            }
+        };
         if listing.outcome != Outcome::Ok {
             let reading = Reading {
                 outcome: listing.outcome,
@@ -211,7 +241,7 @@ impl Run {
                     Reading { original_bytes: found.bytes, ..Reading::failed(outcome, reason) };
                 self.done(task, &artifact, reading).await;
             } else {
-                let work = Work::Leaf(artifact, found.modified);
+                let work = Work::Leaf(artifact, found.modified, found.bytes);
                 tasks.push(Task { collector: task.collector, work });
             }
         }
@@ -231,69 +261,125 @@ impl Run {
 
     /// Reads one artifact, redacts it as it comes, and sends what is left.
     async fn artifact(&self, task: &Task, artifact: &Artifact, modified: Option<Timestamp>) {
-        if artifact.sensitivity == Sensitivity::Credential {
-            let reason = "a credential: read to cut it out everywhere else, never written";
-            self.done(task, artifact, Reading::failed(Outcome::Skipped, reason)).await;
+        if let Some((outcome, reason)) = self.not_begun(artifact) {
+            self.done(task, artifact, Reading::failed(outcome, reason)).await;
             return;
         }
-        let item = self.next_item();
-        let path = self.redactor.redact_name(&artifact.path());
-        let _ = self.events.send(Event::Begin { item, path }).await;
+        let (sender, bytes) = mpsc::channel(1);
+        let Some(end) = self.begin(artifact, bytes).await else { return };
+        #[cfg(test)]
+        assert_ne!(self.panics_at, Some(artifact.path().as_ref()), "on purpose");
         let mut stream = match artifact.sensitivity {
             Sensitivity::Public => self.redactor.stream_values_only(),
             _ => self.redactor.stream(),
         };
         let (chunks, mut received) = mpsc::channel::<Vec<u8>>(1);
-        let mut digest = Sha256::new();
-        let mut bytes = 0;
-        let redact = async {
-            while let Some(chunk) = received.recv().await {
-                self.send(item, stream.push(chunk), &mut digest, &mut bytes).await;
+        let mut sent = Sent { sender, digest: Sha256::new(), bytes: 0 };
+        let mut came = 0;
+        // When the run is to end, the host is asked for no more; what has come is redacted and kept.
+        let read = async {
+            let begun = Reading::begin();
+            let clock = std::time::Instant::now();
+            tokio::select! {
+                reading = self.host.stream(artifact, chunks) => reading,
+                stop = self.stopped() => {
+                    let (outcome, reason) = stop.under_way();
+                    Reading { outcome, reason: Some(reason), duration: clock.elapsed(), ..begun }
+                }
             }
         };
-        let (reading, ()) = tokio::join!(self.host.stream(artifact, chunks), redact);
+        let redact = async {
+            while let Some(chunk) = received.recv().await {
+                came += chunk.len() as u64;
+                sent.send(stream.push(chunk)).await;
+            }
+        };
+        let (mut reading, ()) = tokio::join!(read, redact);
         let (rest, redactions) = stream.finish();
-        self.send(item, rest, &mut digest, &mut bytes).await;
+        sent.send(rest).await;
+        reading.original_bytes = reading.original_bytes.max(came);
+        self.remember_if_hung(artifact, &reading);
 
         let mut collected = self.collected(task, artifact, reading);
-        if bytes > 0 || matches!(collected.outcome, Outcome::Ok | Outcome::Truncated) {
-            collected.bytes = bytes;
-            collected.sha256 = Some(hex(&digest.finalize()));
+        if sent.bytes > 0 || matches!(collected.outcome, Outcome::Ok | Outcome::Truncated) {
+            collected.bytes = sent.bytes;
+            collected.sha256 = Some(hex(&sent.digest.finalize()));
         }
         collected.redactions = redactions;
-        let event = Event::Done { item, collected: Box::new(collected), modified };
         // The receiver is gone only when the run is: then nobody wants to know.
-        let _ = self.events.send(event).await;
+        let _ = end.send(End { collected, modified });
     }
 
-    async fn send(&self, item: u64, chunk: Vec<u8>, digest: &mut Sha256, bytes: &mut u64) {
-        if !chunk.is_empty() {
-            digest.update(&chunk);
-            *bytes += chunk.len() as u64;
-            let _ = self.events.send(Event::Bytes { item, bytes: chunk }).await;
+    /// Why an artifact is not even begun.
+    fn not_begun(&self, artifact: &Artifact) -> Option<(Outcome, String)> {
+        if artifact.sensitivity == Sensitivity::Credential {
+            let reason = "a credential: read to cut it out everywhere else, never written";
+            return Some((Outcome::Skipped, reason.to_owned()));
+        }
+        if let Some(stop) = &*self.stop.borrow() {
+            return Some(stop.not_begun());
+        }
+        let hung = self.hung.lock().unwrap_or_else(PoisonError::into_inner);
+        let said = hung.get(&folder_of(artifact)?)?;
+        Some((Outcome::Timeout, format!("not tried: beside it, {said}")))
+    }
+
+    /// A file system that hangs costs each place one file's limit, and not every file in it one.
+    fn remember_if_hung(&self, artifact: &Artifact, reading: &Reading) {
+        if let (Outcome::Timeout, 0, Some(folder)) =
+            (reading.outcome, reading.original_bytes, folder_of(artifact))
+            && self.stop.borrow().is_none()
+        {
+            let reason = reading.reason.as_deref().unwrap_or("did not answer");
+            let said = format!("{} {reason}", artifact.describe());
+            self.hung.lock().unwrap_or_else(PoisonError::into_inner).entry(folder).or_insert(said);
         }
     }
 
-    /// A task that panicked or was aborted. Artifacts of it that had ended have been told of already; a reader
-    /// of the manifest sees the last word.
+    /// Announces an artifact. `None`: nobody listens any more.
+    async fn begin(
+        &self,
+        artifact: &Artifact,
+        bytes: mpsc::Receiver<Vec<u8>>,
+    ) -> Option<oneshot::Sender<End>> {
+        let (sender, end) = oneshot::channel();
+        let path = self.redactor.redact_name(&artifact.path());
+        self.items.send(Item { path, bytes, end }).await.ok()?;
+        Some(sender)
+    }
+
+    /// Waits for the turn of a large file. `None`: the run is to end.
+    async fn large_turn(&self) -> Option<SemaphorePermit<'_>> {
+        tokio::select! {
+            permit = self.large.acquire() => permit.ok(),
+            _ = self.stopped() => None,
+        }
+    }
+
+    /// Waits until the run is to end, and why.
+    async fn stopped(&self) -> Stop {
+        let mut stop = self.stop.clone();
+        let stopped = stop.wait_for(Option::is_some).await.map(|stop| stop.clone());
+        match stopped {
+            Ok(Some(stop)) => stop,
+            // Nobody can ask to stop any more.
+            _ => std::future::pending().await,
+        }
+    }
+
+    /// A task that panicked. Artifacts of it that had ended have been told of already; a reader of the manifest
+    /// sees the last word.
     async fn abandon(&self, task: &Task, error: &tokio::task::JoinError) {
-        if error.is_cancelled() {
-            self.leave_out(task, Outcome::Interrupted, "the run was ended before it was whole")
-                .await;
-        } else {
-            let reason = format!("a fault of calivet's own: {error}");
-            self.leave_out(task, Outcome::Failed, &reason).await;
-        }
+        let reason = format!("a fault of calivet's own: {error}");
+        self.leave_out(task, Outcome::Failed, &reason).await;
     }
 
     async fn done(&self, task: &Task, artifact: &Artifact, reading: Reading) {
-        let collected = Box::new(self.collected(task, artifact, reading));
-        let item = self.next_item();
-        let _ = self.events.send(Event::Done { item, collected, modified: None }).await;
-    }
-
-    fn next_item(&self) -> u64 {
-        self.next_item.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
+        let collected = self.collected(task, artifact, reading);
+        let (_, no_bytes) = mpsc::channel(1);
+        if let Some(end) = self.begin(artifact, no_bytes).await {
+            let _ = end.send(End { collected, modified: None });
+        }
     }
 
     fn collected(&self, task: &Task, artifact: &Artifact, reading: Reading) -> Collected {
@@ -315,9 +401,38 @@ impl Run {
     }
 }
 
+/// What was sent of an artifact.
+struct Sent {
+    sender: mpsc::Sender<Vec<u8>>,
+    digest: Sha256,
+    bytes: u64,
+}
+
+impl Sent {
+    async fn send(&mut self, chunk: Vec<u8>) {
+        if !chunk.is_empty() {
+            self.digest.update(&chunk);
+            self.bytes += chunk.len() as u64;
+            let _nobody_listens = self.sender.send(chunk).await;
+        }
+    }
+}
+
 /// Stands for a folder that could not be listed.
 fn folder(tree: &Tree) -> Artifact {
     Artifact::new(tree.path().into_owned().into(), Source::File(tree.folder.clone()))
+}
+
+/// The folder of the host in which an artifact lies.
+#[must_use]
+pub fn folder_of(artifact: &Artifact) -> Option<PathBuf> {
+    match &artifact.source {
+        Source::File(path) => Path::new(path.as_ref()).parent().map(Path::to_owned),
+        Source::Leaf { folder, path } => {
+            Path::new(folder.as_ref()).join(path).parent().map(Path::to_owned)
+        }
+        _ => None,
+    }
 }
 
 fn hex(bytes: &[u8]) -> String {

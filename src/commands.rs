@@ -65,7 +65,9 @@ pub fn run(cli: &Cli) -> anyhow::Result<Exit> {
     let result = runtime.block_on(async {
         match &cli.command {
             Command::Node(Node::Status(args)) => node_status::run(&cli.options, args, output).await,
-            Command::Node(Node::Diags(args)) => node_diags::run(&cli.options, args, output).await,
+            Command::Node(Node::Diags(args)) => {
+                Box::pin(node_diags::run(&cli.options, args, output)).await
+            }
         }
     });
     // A thread that hangs in the kernel (a dead file server) must not hold up the end.

@@ -21,6 +21,7 @@
 //! | [`collectors`] | what can be read: tables of artifacts, one file a subject |
 //! | [`bundle`] | what a bundle holds beside the artifacts: its manifest |
 //! | [`collect`] | runs artifacts with bounded concurrency and redacts what they give |
+//! | [`untouched`] | the proof that a run changed nothing on the node |
 //! | [`cli`] | what a user may type |
 //! | [`output`] | the only place that prints |
 //! | [`commands`] | one file a command: host -> work -> output |
@@ -38,3 +39,4 @@ pub mod output;
 pub mod processes;
 pub mod redact;
 pub mod status;
+pub mod untouched;

@@ -12,6 +12,7 @@ mod bundles;
 mod containers;
 mod diags_options;
 mod fake_bird;
+mod faults;
 mod formats;
 mod hostile_sockets;
 mod lab;

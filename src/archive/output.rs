@@ -113,7 +113,15 @@ impl Output {
                     self.place = target.display().to_string();
                     *path = target;
                 }
-                Ok(())
+                // Its folder may have been removed while it was written.
+                if is_at(file, path) {
+                    Ok(())
+                } else {
+                    Err(io::Error::new(
+                        io::ErrorKind::NotFound,
+                        "it was removed while it was written",
+                    ))
+                }
             }
             Kind::Stream(stream) => stream.flush(),
         }
@@ -122,12 +130,17 @@ impl Output {
     /// Removes the file: for an archive of which nothing could be written.
     pub(super) fn discard(&mut self) {
         let Kind::File { file, path, .. } = &self.kind else { return };
-        let (Ok(ours), Ok(there)) = (file.metadata(), fs::symlink_metadata(path)) else { return };
         // Another's file may have taken the name. An empty file is no harm if it cannot be removed.
-        if (ours.dev(), ours.ino()) == (there.dev(), there.ino()) {
+        if is_at(file, path) {
             let _ = fs::remove_file(path);
         }
     }
+}
+
+/// Whether `path` still leads to `file`.
+fn is_at(file: &File, path: &Path) -> bool {
+    let (Ok(ours), Ok(there)) = (file.metadata(), fs::symlink_metadata(path)) else { return false };
+    (ours.dev(), ours.ino()) == (there.dev(), there.ino())
 }
 
 /// `O_EXCL` follows no link in the last component; `O_CLOEXEC` is std's habit.

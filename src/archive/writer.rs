@@ -118,6 +118,13 @@ pub struct Finished {
     parts: Vec<JoinHandle<io::Result<Vec<u8>>>>,
 }
 
+/// An entry that is compressed and waits to be written.
+#[derive(Debug)]
+pub struct Packed {
+    path: String,
+    members: io::Result<Vec<Vec<u8>>>,
+}
+
 impl Compressor {
     fn new(jobs: usize, level: u32) -> Self {
         let threads = jobs.clamp(1, Semaphore::MAX_PERMITS);
@@ -228,12 +235,31 @@ impl Finished {
         &self.path
     }
 
-    async fn members(self) -> io::Result<Vec<Vec<u8>>> {
+    /// Waits until all of it is compressed.
+    pub async fn packed(self) -> Packed {
         let mut members = vec![self.header];
         for part in self.parts {
-            members.push(part.await.map_err(io::Error::other)??);
+            match part.await.map_err(io::Error::other).flatten() {
+                Ok(member) => members.push(member),
+                Err(error) => return Packed { path: self.path, members: Err(error) },
+            }
         }
-        Ok(members)
+        Packed { path: self.path, members: Ok(members) }
+    }
+}
+
+impl Packed {
+    /// Where the archive keeps it, relative to [`FOLDER`].
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// How many bytes of the archive it takes.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        let members = self.members.as_ref().map_or(&[][..], Vec::as_slice);
+        members.iter().map(|member| member.len() as u64).sum()
     }
 }
 
@@ -286,12 +312,17 @@ impl Writer {
     ///
     /// If the future is dropped, the entry is left out or written whole.
     pub async fn append(&mut self, entry: Finished) -> Result<(), WriteError> {
-        let path = entry.path.clone();
-        let put = match entry.members().await {
+        self.put_packed(entry.packed().await).await
+    }
+
+    /// The same with an entry that is compressed already, so that nothing but the disk is waited for.
+    pub async fn put_packed(&mut self, entry: Packed) -> Result<(), WriteError> {
+        let put = match entry.members {
             Ok(members) => self.put(members).await,
             Err(error) => Err(error),
         };
-        put.map_err(|source| WriteError::Write { entry: path, place: self.place.clone(), source })
+        let place = || self.place.clone();
+        put.map_err(|source| WriteError::Write { entry: entry.path, place: place(), source })
     }
 
     /// Writes an entry that is in memory.

@@ -13,17 +13,20 @@
 //!   "options": { "since": "24h" },
 //!   "interrupted": false,
 //!   "complete": true,
-//!   "untouched": null,
+//!   "untouched": { "modules": { "before": 82, "after": 82, "changed": [] }, "...": {} },
+//!   "secrets": { "values": 12, "unread": [] },
 //!   "items": [ { "path": "bird/ipv4/show-status", "outcome": "ok", "...": "..." } ]
 //! }
 //! ```
+
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::host::Collected;
+use crate::host::{Collected, Outcome};
 
 /// Where a bundle keeps its manifest, relative to `diagnostics/`.
 pub const PATH: &str = "manifest.json";
@@ -54,11 +57,50 @@ pub struct Manifest {
     ///
     /// [`Outcome::is_trouble`]: crate::host::Outcome::is_trouble
     pub complete: bool,
-    /// The proof that nothing on the node was changed; `null` where none was taken.
+    /// The proof that nothing on the node was changed, by subject; `null` where none was taken. What others
+    /// changed meanwhile is in it too.
     #[serde(default)]
-    pub untouched: Option<Value>,
+    pub untouched: Option<BTreeMap<String, Comparison>>,
+    /// How it went to learn the node's secrets; `null` in the manifest with which a bundle opens, and where the
+    /// run was ended before that.
+    #[serde(default)]
+    pub secrets: Option<Learning>,
     /// What happened to each item.
     pub items: Vec<Collected>,
+}
+
+/// A subject of the node, such as its routes, before the run and after it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
+pub struct Comparison {
+    /// How many there were; `null` where that could not be read.
+    pub before: Option<u64>,
+    /// How many there are now; `null` where that could not be read.
+    pub after: Option<u64>,
+    /// What differs: `+NAME` is new, `-NAME` has gone, `NAME` has another value.
+    pub changed: Vec<String>,
+    /// Why it could not be compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// How it went to learn the node's secrets before anything was written.
+#[derive(Debug, Clone, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
+pub struct Learning {
+    /// How many values were learned, and are searched for in all that is written.
+    pub values: u64,
+    /// What is there and could not be read: a secret in it is cut out only where its form gives it away.
+    pub unread: Vec<Unread>,
+}
+
+/// A file or folder that may hold secrets and could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
+pub struct Unread {
+    /// What was to be read.
+    pub source: String,
+    /// What happened.
+    pub outcome: Outcome,
+    /// In a sentence.
+    pub reason: String,
 }
 
 /// A program.
@@ -87,6 +129,7 @@ impl Manifest {
             interrupted: false,
             complete: false,
             untouched: None,
+            secrets: None,
             items: Vec::new(),
         }
     }
@@ -94,7 +137,9 @@ impl Manifest {
     /// The whole, when the run has ended.
     #[must_use]
     pub fn closing(self, items: Vec<Collected>, finished: Timestamp, interrupted: bool) -> Self {
-        let complete = !interrupted && !items.iter().any(|item| item.outcome.is_trouble());
+        let unread = self.secrets.as_ref().is_some_and(|secrets| !secrets.unread.is_empty());
+        let trouble = items.iter().any(|item| item.outcome.is_trouble());
+        let complete = !interrupted && !unread && !trouble;
         Self { finished: Some(finished), interrupted, complete, items, ..self }
     }
 
@@ -109,7 +154,6 @@ impl Manifest {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::Outcome;
     use serde_json::json;
 
     fn at(time: &str) -> Timestamp {
@@ -128,7 +172,7 @@ mod tests {
                 "tool": {"name": "calivet", "version": env!("CARGO_PKG_VERSION")},
                 "node": "node-1", "started": "2026-11-23T02:33:26Z", "finished": null,
                 "options": {"since": "24h"}, "interrupted": false, "complete": false,
-                "untouched": null, "items": []
+                "untouched": null, "secrets": null, "items": []
             })
         );
     }
@@ -165,6 +209,24 @@ mod tests {
                 "redactions": {"bird-password": 2}
             })
         );
+    }
+
+    #[test]
+    fn a_run_that_could_not_learn_the_secrets_is_not_complete() {
+        let mut manifest = Manifest::opening("n", at("2026-11-23T02:33:26Z"), Value::Null);
+        manifest.secrets = Some(Learning::default());
+        let whole = manifest.clone().closing(Vec::new(), at("2026-11-23T02:33:27Z"), false);
+        assert!(whole.complete);
+        manifest.secrets = Some(Learning {
+            values: 0,
+            unread: vec![Unread {
+                source: "/etc/calico/calicoctl.cfg".to_owned(),
+                outcome: Outcome::Timeout,
+                reason: "did not finish within 2.5s".to_owned(),
+            }],
+        });
+        let partial = manifest.closing(Vec::new(), at("2026-11-23T02:33:27Z"), false);
+        assert!(!partial.complete);
     }
 
     #[test]

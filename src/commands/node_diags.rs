@@ -7,32 +7,42 @@
 //! The manifest and the summary are written twice: first with what is known at the start, so that a bundle that
 //! was cut off explains itself, and last with everything; who unpacks the bundle sees the last ones.
 
-use std::collections::{BTreeSet, HashMap};
+mod learn;
+mod plan;
+mod record;
+mod signals;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use jiff::Timestamp;
-use serde_json::json;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::sync::{mpsc, watch};
 
+use self::learn::Learned;
+use self::record::Recorder;
+use self::signals::{Ends, Left, unless};
 use super::{Exit, Misuse};
 use crate::archive;
-use crate::archive::writer::{Entry, Writer};
+use crate::archive::writer::{WriteError, Writer};
 use crate::bundle::manifest::Manifest;
 use crate::cli::{self, Format, Options};
-use crate::collect::{self, Event, Run, Task, Work};
-use crate::collectors::{self, COLLECTORS, Node};
-use crate::host::{Artifact, Collected, Evidence, Host, Outcome, Reading, Sensitivity, Source};
+use crate::collect::{self, Run, Stop, Task};
+use crate::host::{Evidence, Host, Outcome};
 use crate::output::{self, Output};
-use crate::redact::{Redactor, Secrets};
+use crate::redact::Redactor;
 use crate::status;
+use crate::untouched::Fingerprint;
 
 /// The bound on one artifact.
 const TIMEOUT: Duration = Duration::from_secs(60);
-/// The bound on what must be read before anything is written: the run waits for it.
-const FIRST_TIMEOUT: Duration = Duration::from_secs(10);
+/// The bound on each of the two steps before the collection, for which everything waits: the survey of the node,
+/// and the reading of its secrets.
+const FIRST: Duration = Duration::from_secs(10);
+/// Each of these steps may take no more than this part of a deadline.
+const FIRST_PART: u32 = 5;
 
 /// Writes a bundle of this host.
 pub(super) async fn run(
@@ -47,88 +57,214 @@ pub(super) async fn run(
     if to_stdout && output.format != Format::Table {
         return Err(Misuse("stdout cannot carry both the bundle and its manifest").into());
     }
-    let host = Arc::new(Host::live(&options.root, options.timeout.unwrap_or(TIMEOUT)));
-    let node = survey(&host, options, args).await;
-    let (tasks, left_out) = select(&node, args);
-    if args.dry_run {
-        return dry_run(&tasks, &left_out, output);
+    let mut ends = Ends::watch(args.deadline)?;
+    let bundle = Diags { options, args, output, to_stdout, stop: ends.stop() };
+    match ends.drive(output, Box::pin(bundle.write())).await {
+        Left::Ended(result) => result,
+        Left::AtOnce(signal) => Ok(Exit::Interrupted(signal)),
+        Left::TooLate => {
+            output::error(&anyhow::anyhow!(
+                "the deadline was over, and then the bundle could not be finished in time"
+            ));
+            Ok(Exit::Wrong)
+        }
+    }
+}
+
+/// One run.
+struct Diags<'a> {
+    options: &'a Options,
+    args: &'a cli::NodeDiags,
+    output: Output,
+    to_stdout: bool,
+    stop: watch::Sender<Option<Stop>>,
+}
+
+impl Diags<'_> {
+    async fn write(self) -> anyhow::Result<Exit> {
+        let Self { options, args, output, .. } = self;
+        let side_by_side = side_by_side();
+        let host = Arc::new(Host::live(&options.root, options.timeout.unwrap_or(TIMEOUT)));
+        let before = unless(&self.stop, Fingerprint::take(&host, side_by_side)).await;
+        // A fault in judging what a hostile node says costs the rows that depend on it, and no more.
+        let surveyed = {
+            let (host, limit) = (Arc::clone(&host), self.first());
+            tokio::spawn(async move { plan::survey(&host, side_by_side, limit).await })
+        };
+        let node = unless(&self.stop, surveyed).await.and_then(Result::ok).unwrap_or_default();
+        let node = plan::wanted(node, options, args);
+        let (tasks, left_out) = plan::select(&node, args);
+        if args.dry_run {
+            return plan::dry_run(&tasks, &left_out, output);
+        }
+
+        let (file, path) = self.create(host.time())?;
+        let mut opening =
+            Manifest::opening(&node.name, host.time(), plan::recorded_options(options, args));
+        let mut writer = Writer::new(file, jobs(args), archive::writer::DEFAULT_LEVEL);
+
+        let learning = learn::learn(&host, &node, side_by_side, self.first());
+        let learned = unless(&self.stop, learning).await;
+        let redactor = Arc::new(Redactor::new(&self.learned(learned, &mut opening)));
+        // A bundle without even this is none: an error here is the command's.
+        writer.add("manifest.json", opening.to_json()?, Timestamp::now()).await?;
+        let max_bytes = args.max_size.map(|size| size.as_u64());
+        let stop = self.stop.clone();
+        let mut recorder = Recorder::new(writer, &node, host.time(), max_bytes, stop, output);
+
+        let (items, received) = mpsc::channel(1);
+        let oldest_log = args.since.and_then(|since| host.time().checked_sub(since).ok());
+        let redacted = Arc::clone(&redactor);
+        let run = Run::new(Arc::clone(&host), redacted, oldest_log, items, self.stop.subscribe());
+        let collecting = tokio::spawn(collect(run, tasks, left_out, side_by_side));
+        recorder.record(received).await;
+        collecting.await.context("the collection ended before its time")?;
+
+        if let Some(before) = before {
+            let after = Fingerprint::take(&host, side_by_side).await;
+            let shown = |name: &str| redactor.redact_name(name);
+            opening.untouched = Some(before.compare(&after, shown));
+        }
+        self.close(recorder, opening, &path).await
     }
 
-    let path = args.output_file.clone().unwrap_or_else(|| {
-        PathBuf::from(host.time().strftime("diags-%Y%m%d_%H%M%S.tar.gz").to_string())
-    });
-    let file = if to_stdout {
-        archive::Output::stream(output::stdout(), "stdout")
-    } else {
-        archive::Output::create(&path, args.force)?
-    };
-    let writer = Writer::new(file, jobs(args), archive::writer::DEFAULT_LEVEL);
-    let redactor = Arc::new(Redactor::new(&learn(&host, &node).await));
+    /// The bound on a step for which everything else waits.
+    fn first(&self) -> Duration {
+        self.args.deadline.map_or(FIRST, |deadline| FIRST.min(deadline / FIRST_PART))
+    }
 
-    let opening = Manifest::opening(&node.name, host.time(), recorded_options(options, args));
-    let mut recorder = Recorder::new(writer, &node, output);
-    recorder.document("manifest.json", &opening.to_json()?).await?;
+    fn create(&self, time: Timestamp) -> Result<(archive::Output, PathBuf), WriteError> {
+        let path = self.args.output_file.clone().unwrap_or_else(|| {
+            PathBuf::from(time.strftime("diags-%Y%m%d_%H%M%S.tar.gz").to_string())
+        });
+        let file = if self.to_stdout {
+            archive::Output::stream(output::stdout(), "stdout")
+        } else {
+            archive::Output::create(&path, self.args.force)?
+        };
+        Ok((file, path))
+    }
 
-    let (events, mut received) = mpsc::channel(16);
-    let (stop, stopped) = watch::channel(false);
-    let oldest_log = args.since.and_then(|since| host.time().checked_sub(since).ok());
-    let run = Run::new(Arc::clone(&host), redactor, oldest_log, events);
-    let collecting = tokio::spawn(async move {
-        for (task, reason) in &left_out {
-            run.leave_out(task, Outcome::Skipped, reason).await;
+    /// Notes in the manifest how the learning of secrets went. `None`: the run was ended before; nothing is
+    /// collected then, so there is nothing to cut a secret out of.
+    fn learned(&self, learned: Option<Learned>, manifest: &mut Manifest) -> crate::redact::Secrets {
+        let Some(Learned { secrets, mut learning }) = learned else {
+            return crate::redact::Secrets::default();
+        };
+        // A name or a reason may hold what was learned from another file.
+        let redactor = Redactor::new(&secrets);
+        for unread in &mut learning.unread {
+            unread.source = redactor.redact_name(&unread.source);
+            unread.reason = redactor.redact_name(&unread.reason);
         }
-        run.run(tasks, stopped).await;
-    });
-    let mut signals = Signals::new()?;
-    let mut interrupted = None;
-    loop {
-        tokio::select! {
-            event = received.recv() => match event {
-                Some(event) => recorder.take(event, host.time()).await?,
-                None => break,
-            },
-            signal = signals.next() => {
-                if interrupted.is_some() {
-                    return Ok(Exit::Interrupted(signal));
-                }
-                interrupted = Some(signal);
-                output.note("interrupted: finishing the bundle with what is there (again: stop at once)");
-                // The run may have ended meanwhile.
-                let _ = stop.send(true);
+        if let Some(first) = learning.unread.first() {
+            self.output.note(&format!(
+                "{} that may hold secrets could not be read, such as {}: what they hold is cut out by its form only",
+                match learning.unread.len() {
+                    1 => "1 place".to_owned(),
+                    count => format!("{count} places"),
+                },
+                output::printable(&first.source),
+            ));
+        }
+        manifest.secrets = Some(learning);
+        secrets
+    }
+
+    /// Writes what can be known only at the end, and tells how it went.
+    async fn close(
+        &self,
+        mut recorder: Recorder,
+        opening: Manifest,
+        path: &Path,
+    ) -> anyhow::Result<Exit> {
+        let output = self.output;
+        recorder.finish_status().await;
+        let status = recorder
+            .status()
+            .unwrap_or_else(|| status::node_status(opening.started, &Evidence::default()));
+        let stopped = self.stop.borrow().clone();
+        let items = std::mem::take(&mut recorder.items);
+        let ended = matches!(stopped, Some(Stop::Signal(_) | Stop::Deadline(_)));
+        let mut manifest = opening.closing(items, Timestamp::now(), ended);
+        manifest.complete &= recorder.broken.is_none();
+        let summary = output::summary::render(&manifest, &status);
+        recorder.document("summary.txt", summary.into_bytes()).await;
+        recorder.document("manifest.json", manifest.to_json()?).await;
+        let useful = recorder.written > 0;
+        let (bytes, broken) = recorder.finish().await;
+
+        output.note(&output::summary::line(&manifest, Some(bytes)));
+        let exit = match stopped {
+            Some(Stop::Signal(signal)) => Exit::Interrupted(signal),
+            _ if manifest.complete => Exit::Well,
+            _ => Exit::Wrong,
+        };
+        if let Some(error) = broken {
+            return Ok(self.tell(error, useful, bytes, exit));
+        }
+        let text = match output.format {
+            Format::Json | Format::Yaml => output::document(&manifest, output.format)?,
+            Format::Table | Format::Wide if self.to_stdout => return Ok(exit),
+            Format::Table | Format::Wide if output.quiet => format!("{}\n", path.display()),
+            Format::Table | Format::Wide => format!("Diags saved to {}\n", path.display()),
+        };
+        // On a thread: whoever reads stdout may have stopped to.
+        let printed = tokio::task::spawn_blocking(move || output.print(&text)).await;
+        match printed.context("failed to print")? {
+            Ok(()) => Ok(exit),
+            Err(error) => {
+                let saved = format!("the bundle is at {}", path.display());
+                output::error(&error.context(saved));
+                Ok(if exit == Exit::Well { Exit::Wrong } else { exit })
             }
         }
     }
-    collecting.await.context("the collection ended before its time")?;
 
-    let status = status::node_status(host.time(), &recorder.evidence);
-    recorder.finish_status(host.time()).await?;
-    let items = std::mem::take(&mut recorder.items);
-    let manifest = opening.closing(items, Timestamp::now(), interrupted.is_some());
-    let summary = output::summary::render(&manifest, &status);
-    recorder.document("summary.txt", summary.as_bytes()).await?;
-    recorder.document("manifest.json", &manifest.to_json()?).await?;
-    let Recorder { writer, progress, .. } = recorder;
-    let bytes = writer.finish().await?;
-    progress.finish_and_clear();
-
-    output.note(&output::summary::line(&manifest, Some(bytes)));
-    match output.format {
-        Format::Json | Format::Yaml => {
-            output.print(&output::document(&manifest, output.format)?)?;
+    /// Tells that the bundle could not be written whole.
+    fn tell(&self, error: WriteError, useful: bool, bytes: u64, exit: Exit) -> Exit {
+        let gone = matches!(&error, WriteError::Finish { source, .. } if source.kind() == std::io::ErrorKind::NotFound);
+        let useful = useful && !gone;
+        // Who reads a pipe and has had enough knows it.
+        if !(self.to_stdout && error.kind() == std::io::ErrorKind::BrokenPipe) {
+            let kept = if useful {
+                format!("the bundle is not whole: {bytes} bytes were written and can be read")
+            } else {
+                format!("there is no bundle: {bytes} bytes were written")
+            };
+            output::error(&anyhow::Error::new(error).context(kept));
         }
-        Format::Table | Format::Wide if to_stdout => {}
-        Format::Table | Format::Wide if output.quiet => {
-            output.print(&format!("{}\n", path.display()))?;
-        }
-        Format::Table | Format::Wide => {
-            output.print(&format!("Diags saved to {}\n", path.display()))?;
+        match exit {
+            Exit::Interrupted(_) => exit,
+            _ if useful => Exit::Wrong,
+            _ => Exit::Unknown,
         }
     }
-    Ok(match interrupted {
-        Some(signal) => Exit::Interrupted(signal),
-        None if manifest.complete => Exit::Well,
-        None => Exit::Wrong,
-    })
+}
+
+/// Tells of what the user left out, and runs the rest.
+async fn collect(run: Run, tasks: Vec<Task>, left_out: Vec<(Task, String)>, side_by_side: usize) {
+    for (task, reason) in &left_out {
+        run.leave_out(task, Outcome::Skipped, reason).await;
+    }
+    run.run(tasks, side_by_side).await;
+}
+
+/// How many tasks may run at once, by the files that this process may have open: a program takes most, with its
+/// pipes.
+fn side_by_side() -> usize {
+    /// What the process has open for itself, and what a task has.
+    const OWN: u64 = 12;
+    const EACH: u64 = 8;
+    let Ok((mut soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
+        return collect::SIDE_BY_SIDE;
+    };
+    let wanted = OWN + EACH * collect::SIDE_BY_SIDE as u64;
+    if soft < wanted && setrlimit(Resource::RLIMIT_NOFILE, wanted.min(hard), hard).is_ok() {
+        soft = wanted.min(hard);
+    }
+    let places = usize::try_from(soft.saturating_sub(OWN) / EACH).unwrap_or(usize::MAX);
+    places.clamp(1, collect::SIDE_BY_SIDE)
 }
 
 /// Threads that compress: half of the cores, for a sick node is not to be loaded.
@@ -136,280 +272,5 @@ fn jobs(args: &cli::NodeDiags) -> usize {
     match args.jobs {
         Some(jobs) => usize::from(jobs),
         None => std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1)),
-    }
-}
-
-/// The facts of the node on which the rows depend.
-async fn survey(host: &Host, options: &Options, args: &cli::NodeDiags) -> Node {
-    let mut evidence = read(host, collectors::FIRST).await;
-    let then = collectors::then(&evidence);
-    evidence.extend(read(host, &then).await);
-    Node {
-        log_dir: args.log_dir.clone(),
-        since: args.since,
-        max_file_bytes: args.max_file_size.as_u64(),
-        config: options.config.clone(),
-        ..Node::from_evidence(&evidence)
-    }
-}
-
-/// What is run, and what the user left out, with the reason.
-type Selection = (Vec<Task>, Vec<(Task, String)>);
-
-fn select(node: &Node, args: &cli::NodeDiags) -> Selection {
-    let names = |list: &[String], name| list.iter().any(|given| given == name);
-    let mut chosen = Vec::new();
-    let mut left_out = Vec::new();
-    for collector in COLLECTORS {
-        let tasks = collect::tasks(collector, node);
-        if names(&args.skip, collector.name) {
-            left_out.extend(tasks.into_iter().map(|task| (task, "left out by --skip".to_owned())));
-        } else if !args.only.is_empty() && !names(&args.only, collector.name) {
-            left_out.extend(tasks.into_iter().map(|task| (task, "left out by --only".to_owned())));
-        } else {
-            chosen.extend(tasks);
-        }
-    }
-    (chosen, left_out)
-}
-
-fn dry_run(chosen: &[Task], left_out: &[(Task, String)], output: Output) -> anyhow::Result<Exit> {
-    let rows = chosen.iter().map(|task| (task, None));
-    let rows = rows.chain(left_out.iter().map(|(task, reason)| (task, Some(reason.as_str()))));
-    let mut plan = Vec::new();
-    for (task, reason) in rows {
-        let mut row = |place: String, source: String, credential: bool| {
-            let reason = match reason {
-                None if credential => Some("a credential: read to cut it out, never written"),
-                reason => reason,
-            };
-            plan.push(json!({
-                "collector": task.collector, "path": place, "source": source,
-                "outcome": reason.map(|_| "skipped"), "reason": reason,
-            }));
-        };
-        match &task.work {
-            Work::Artifacts(artifacts) => artifacts.iter().for_each(|artifact| {
-                let credential = artifact.sensitivity == Sensitivity::Credential;
-                row(artifact.path().into_owned(), artifact.describe(), credential);
-            }),
-            Work::Leaf(artifact, _) => {
-                row(artifact.path().into_owned(), artifact.describe(), false);
-            }
-            Work::Tree(tree) => {
-                let patterns = tree.include.join(",");
-                let credential = tree.sensitivity == Sensitivity::Credential;
-                row(
-                    format!("{}/", tree.path()),
-                    format!("{}/{{{patterns}}}", tree.folder),
-                    credential,
-                );
-            }
-        }
-    }
-    output.print(&match output.format {
-        Format::Json | Format::Yaml => output::document(&json!({ "items": plan }), output.format)?,
-        Format::Table | Format::Wide => output::summary::plan(&plan),
-    })?;
-    Ok(Exit::Well)
-}
-
-/// What the user asked for, as the manifest tells it.
-fn recorded_options(options: &Options, args: &cli::NodeDiags) -> serde_json::Value {
-    json!({
-        "root": options.root,
-        "timeoutMs": options.timeout.map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)),
-        "logDir": args.log_dir,
-        "sinceSeconds": args.since.map(|since| since.as_secs()),
-        "maxFileBytes": args.max_file_size.as_u64(),
-        "only": args.only,
-        "skip": args.skip,
-    })
-}
-
-/// Reads the node's secrets before anything is written, so that they can be cut out wherever they turn up:
-/// credential files, configuration files, the environments of Calico's processes.
-async fn learn(host: &Arc<Host>, node: &Node) -> Secrets {
-    let mut secrets = Secrets::default();
-    for (artifact, reading) in read_credentials(host, node).await {
-        match artifact.sensitivity {
-            Sensitivity::Credential => secrets.learn_credential_file(&reading.bytes),
-            _ => secrets.learn(&reading.bytes),
-        }
-    }
-    secrets
-}
-
-async fn read_credentials(host: &Arc<Host>, node: &Node) -> Vec<(Artifact, Reading)> {
-    let mut rows = Vec::new();
-    // Logs tell secrets only by accident, and are too large to be read twice.
-    for collector in COLLECTORS.iter().filter(|collector| collector.name != "logs") {
-        let more = (collector.more)(node);
-        for tree in collector.trees.iter().chain(&more.trees) {
-            if tree.sensitivity != Sensitivity::Public {
-                let listing = host.list(tree).await;
-                let read = listing.found.iter().filter(|found| found.refusal.is_none());
-                rows.extend(read.map(|found| tree.leaf(&found.path)));
-            }
-        }
-        rows.extend(collector.artifacts.iter().cloned().chain(more.artifacts).filter(|artifact| {
-            artifact.sensitivity != Sensitivity::Public
-                && matches!(artifact.source, Source::File(_))
-        }));
-    }
-    // No environment is collected whole; what is secret in one may stand in a log.
-    rows.extend(node.processes.iter().map(|process| {
-        Artifact::new("".into(), Source::File(format!("/proc/{}/environ", process.pid).into()))
-    }));
-    let read = rows.into_iter().map(|row| async {
-        let row = row.within(FIRST_TIMEOUT);
-        let reading = host.read(&row).await;
-        (row, reading)
-    });
-    futures_util::future::join_all(read).await
-}
-
-async fn read(host: &Host, rows: &[Artifact]) -> Evidence {
-    let read = rows.iter().map(|row| async move {
-        let row = row.clone().within(FIRST_TIMEOUT);
-        (row.path().into_owned(), host.read(&row).await)
-    });
-    futures_util::future::join_all(read).await.into_iter().collect()
-}
-
-/// Puts what the collectors give into the bundle, and keeps what the status rests on.
-struct Recorder {
-    writer: Writer,
-    /// Items under way: their entry, and for evidence its bytes.
-    open: HashMap<u64, (Entry, Option<Vec<u8>>)>,
-    items: Vec<Collected>,
-    evidence: Evidence,
-    /// Paths of evidence that is still to come; `None` when the status has been written.
-    awaited: Option<BTreeSet<String>>,
-    progress: indicatif::ProgressBar,
-}
-
-impl Recorder {
-    fn new(writer: Writer, node: &Node, output: Output) -> Self {
-        let rows =
-            [collectors::status(), vec![collectors::AGENTS], collectors::health(node)].concat();
-        let awaited = rows.iter().map(|row| row.path().into_owned()).collect();
-        let progress = output.progress();
-        progress.enable_steady_tick(Duration::from_millis(100));
-        Self {
-            writer,
-            open: HashMap::new(),
-            items: Vec::new(),
-            evidence: Evidence::default(),
-            awaited: Some(awaited),
-            progress,
-        }
-    }
-
-    async fn take(&mut self, event: Event, time: Timestamp) -> anyhow::Result<()> {
-        match event {
-            Event::Begin { item, path } => {
-                let kept = self.awaited.as_ref().is_some_and(|awaited| awaited.contains(&path));
-                let entry = Entry::begin(&self.writer.compressor(), &path);
-                self.open.insert(item, (entry, kept.then(Vec::new)));
-            }
-            Event::Bytes { item, bytes } => {
-                if let Some((entry, kept)) = self.open.get_mut(&item) {
-                    if let Some(kept) = kept {
-                        kept.extend_from_slice(&bytes);
-                    }
-                    entry.push(bytes).await;
-                }
-            }
-            Event::Done { item, collected, modified } => {
-                self.done(item, *collected, modified).await?;
-                if self.awaited.as_ref().is_some_and(BTreeSet::is_empty) {
-                    self.finish_status(time).await?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    async fn done(
-        &mut self,
-        item: u64,
-        mut collected: Collected,
-        modified: Option<Timestamp>,
-    ) -> anyhow::Result<()> {
-        let (entry, kept) = self.open.remove(&item).unzip();
-        if let Some(awaited) = &mut self.awaited
-            && awaited.remove(&collected.path)
-        {
-            self.evidence.insert(collected.path.clone(), reading(&collected, kept.flatten()));
-        }
-        if let Some(entry) = entry.filter(|_| collected.sha256.is_some()) {
-            entry.path().clone_into(&mut collected.path);
-            let finished = entry.finish(modified.unwrap_or(collected.started)).await;
-            self.writer.append(finished).await?;
-        }
-        self.progress.set_message(format!(
-            "{} items: {}",
-            self.items.len(),
-            output::printable(&collected.path)
-        ));
-        self.items.push(collected);
-        Ok(())
-    }
-
-    /// Writes the status once, as soon as all that it rests on is there, or at the end.
-    async fn finish_status(&mut self, time: Timestamp) -> anyhow::Result<()> {
-        if self.awaited.take().is_some() {
-            let status = status::node_status(time, &self.evidence);
-            let text = output::document(&status, Format::Json)?;
-            self.document("status.json", text.as_bytes()).await?;
-        }
-        Ok(())
-    }
-
-    /// Writes a document of calivet's own.
-    async fn document(&mut self, name: &str, text: &[u8]) -> anyhow::Result<()> {
-        Ok(self.writer.add(name, text.to_vec(), Timestamp::now()).await?)
-    }
-}
-
-/// What a bundle will say of an item: the status in it must be what a reader of the bundle computes.
-fn reading(collected: &Collected, bytes: Option<Vec<u8>>) -> Reading {
-    Reading {
-        outcome: collected.outcome,
-        reason: collected.reason.clone(),
-        bytes: bytes.unwrap_or_default(),
-        original_bytes: collected.original_bytes,
-        place: collected.place.clone(),
-        started: collected.started,
-        duration: Duration::from_millis(collected.duration_ms),
-        exit_status: collected.exit_status,
-    }
-}
-
-/// The signals by which a run is ended: each is told with its number.
-struct Signals([(tokio::signal::unix::Signal, u8); 3]);
-
-impl Signals {
-    fn new() -> anyhow::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let listen = |kind: SignalKind, number| Ok::<_, std::io::Error>((signal(kind)?, number));
-        let all = || {
-            Ok::<_, std::io::Error>([
-                listen(SignalKind::interrupt(), 2)?,
-                listen(SignalKind::terminate(), 15)?,
-                listen(SignalKind::hangup(), 1)?,
-            ])
-        };
-        all().map(Self).context("failed to listen for signals")
-    }
-
-    async fn next(&mut self) -> u8 {
-        let [interrupt, terminate, hangup] = &mut self.0;
-        tokio::select! {
-            _ = interrupt.0.recv() => interrupt.1,
-            _ = terminate.0.recv() => terminate.1,
-            _ = hangup.0.recv() => hangup.1,
-        }
     }
 }

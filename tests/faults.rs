@@ -1,0 +1,147 @@
+//! `node diags` among faults and bad inputs: one test for each, and every bundle is opened with GNU tar and gzip.
+
+mod ends;
+mod environment;
+mod files;
+mod hangs;
+mod output;
+mod untouched;
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The built program.
+const CALIVET: &str = env!("CARGO_BIN_EXE_calivet");
+
+/// A folder for a bundle and what is unpacked of it.
+struct Scratch(TempDir);
+
+impl Scratch {
+    fn new() -> Self {
+        Self(TempDir::with_prefix("calivet-faults-").unwrap())
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Where the bundle is to be.
+    fn archive(&self) -> PathBuf {
+        self.path().join("bundle.tar.gz")
+    }
+
+    /// `node diags` of the host at `root`.
+    fn diags(&self, root: &Path) -> Command {
+        self.wrapped(&[], root)
+    }
+
+    /// The same, run by another program.
+    fn wrapped(&self, wrapper: &[&str], root: &Path) -> Command {
+        let mut words: Vec<&OsStr> = wrapper.iter().map(OsStr::new).collect();
+        words.push(OsStr::new(CALIVET));
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]);
+        command.arg("--root").arg(root).args(["node", "diags", "--output-file"]);
+        command.arg(self.archive());
+        command
+    }
+
+    /// What is in the bundle, unpacked by GNU tar, to whose taste it must be.
+    #[track_caller]
+    fn open(&self) -> Unpacked {
+        Unpacked::of(&self.archive(), self.path())
+    }
+}
+
+/// A bundle that GNU tar has unpacked.
+struct Unpacked {
+    diagnostics: PathBuf,
+    manifest: Value,
+}
+
+impl Unpacked {
+    #[track_caller]
+    fn of(archive: &Path, folder: &Path) -> Self {
+        let tested = Command::new("gzip").arg("-t").arg(archive).output().unwrap();
+        assert!(tested.status.success() && tested.stderr.is_empty(), "{tested:?}");
+        let mut tar = Command::new("tar");
+        let tar = tar.arg("-xzf").arg(archive).arg("-C").arg(folder).output().unwrap();
+        assert!(tar.status.success() && tar.stderr.is_empty(), "{tar:?}");
+        let diagnostics = folder.join("diagnostics");
+        let manifest = fs::read(diagnostics.join("manifest.json")).unwrap();
+        Self { diagnostics, manifest: serde_json::from_slice(&manifest).unwrap() }
+    }
+
+    /// What the manifest says last of an item.
+    #[track_caller]
+    fn item(&self, path: &str) -> &Value {
+        let items = self.manifest["items"].as_array().unwrap();
+        let found = items.iter().rfind(|item| item["path"] == path);
+        found.unwrap_or_else(|| panic!("the manifest has no {path}"))
+    }
+
+    /// Outcome and reason of an item.
+    #[track_caller]
+    fn told(&self, path: &str) -> (&str, &str) {
+        let item = self.item(path);
+        (item["outcome"].as_str().unwrap(), item["reason"].as_str().unwrap_or(""))
+    }
+
+    /// The bytes of an item.
+    #[track_caller]
+    fn bytes(&self, path: &str) -> Vec<u8> {
+        fs::read(self.diagnostics.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+    }
+
+    /// Each item that the manifest says has bytes is there with just those.
+    #[track_caller]
+    fn assert_holds_what_it_says(&self) {
+        for item in self.manifest["items"].as_array().unwrap() {
+            let path = item["path"].as_str().unwrap();
+            let file = self.diagnostics.join(path);
+            if item["sha256"].is_null() {
+                assert!(!file.is_file(), "{path} is there and the manifest says it is not");
+            } else {
+                let bytes = fs::metadata(&file).unwrap_or_else(|error| panic!("{path}: {error}"));
+                assert_eq!(item["bytes"], bytes.len(), "{path}");
+            }
+        }
+    }
+}
+
+/// A run, and how long it took.
+#[track_caller]
+fn timed(command: &mut Command) -> (Output, Duration) {
+    let begun = Instant::now();
+    let output = command.output().unwrap();
+    (output, begun.elapsed())
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+/// Whether namespaces, mounts and devices can be made here; if not, that is said.
+fn is_root() -> bool {
+    let is_root = nix::unistd::geteuid().is_root();
+    if !is_root {
+        eprintln!("skipped: needs root");
+    }
+    is_root
+}
+
+/// Waits until `is_so`, for at most as long as a slow machine may take.
+#[track_caller]
+fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let until = Instant::now() + Duration::from_secs(30);
+    while !is_so() {
+        assert!(Instant::now() < until, "in vain waited until {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
