@@ -16,7 +16,6 @@
 //! | [`bird`], [`processes`], [`felix`] | parsers: bytes in, typed facts out; they know no host |
 //! | [`archive`] | the tar.gz format: a writer whose every prefix can be read, a reader with limits |
 //! | [`obfuscate`] | pseudonyms for names and addresses |
-//! | [`obfuscate`] | pseudonyms for names and addresses |
 //! | [`redact`] | what must not leave the node |
 //! | [`host`] | the only door to a machine or a bundle: files, processes, sockets, programs |
 //! | [`collectors`] | what can be read: tables of artifacts, one file a subject |

@@ -132,7 +132,7 @@ impl Obfuscator {
             key_id: self.key_id(),
             complete: !ledger.is_cut(),
             kept: self.kept.to_vec(),
-            names: self.index.pairs().map(|(name, by)| (by.to_owned(), name.to_owned())).collect(),
+            names: self.index.pairs().map(|(name, by)| (by, name)).collect(),
             interfaces: of("interfaces"),
             macs: of("macs"),
             ipv4: of("ipv4"),

@@ -218,14 +218,30 @@ mod tests {
     #[test]
     fn what_every_node_has_stays() {
         for same in [
-            "0.0.0.0", "127.0.0.1", "127.0.0.53", "169.254.1.1", "169.254.169.254", "224.0.0.5",
-            "239.1.2.3", "255.255.255.255", "255.255.255.0", "255.255.240.0", "240.0.0.0",
-            "128.0.0.0", "192.0.0.0", "0.0.0.255",
+            "0.0.0.0",
+            "127.0.0.1",
+            "127.0.0.53",
+            "169.254.1.1",
+            "169.254.169.254",
+            "224.0.0.5",
+            "239.1.2.3",
+            "255.255.255.255",
+            "255.255.255.0",
+            "255.255.240.0",
+            "240.0.0.0",
+            "128.0.0.0",
+            "192.0.0.0",
+            "0.0.0.255",
         ] {
             assert_eq!(mapped4(same).to_string(), same);
         }
         for same in [
-            "::", "::1", "ff02::1", "ff02::1:ff00:1", "::ffff:127.0.0.1", "::ffff:0.0.0.0",
+            "::",
+            "::1",
+            "ff02::1",
+            "ff02::1:ff00:1",
+            "::ffff:127.0.0.1",
+            "::ffff:0.0.0.0",
             "fe80::ecee:eeff:feee:eeee",
         ] {
             assert_eq!(mapped6(same).to_string(), same);
@@ -286,9 +302,8 @@ mod tests {
 
     /// Pairs whose common prefix is of any length.
     fn pair(width: u32) -> impl Strategy<Value = (u128, u128)> {
-        (any::<u128>(), any::<u128>(), 0..=width).prop_map(|(one, other, common)| {
-            (one, one & upper(common) | other & !upper(common))
-        })
+        (any::<u128>(), any::<u128>(), 0..=width)
+            .prop_map(|(one, other, common)| (one, one & upper(common) | other & !upper(common)))
     }
 
     proptest! {

@@ -163,44 +163,46 @@ impl Names {
 /// The names, ready to be found.
 #[derive(Debug)]
 pub(super) struct Index {
-    /// For the first word of a name, as [`first_word`] packs it, the lengths of the names that begin with it,
-    /// longest first.
-    lengths: HashMap<u64, Vec<usize>>,
+    /// For the first word of a name, as [`first_word`] packs it, the names that begin with it, sorted.
+    groups: HashMap<u64, Vec<Entry>>,
     /// One byte for each short hash of a first word: most words are told from all names by one look.
     maybe: Vec<u8>,
-    pseudonyms: HashMap<Vec<u8>, String>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    name: Vec<u8>,
+    pseudonym: String,
+    /// Calico puts names into the names of its resources with each dash doubled.
+    is_doubled: bool,
 }
 
 const SHORT_HASHES: usize = 1 << 12;
 
 impl Index {
     pub(super) fn new(key: &Key, names: &Names) -> Self {
-        let mut index = Self {
-            lengths: HashMap::new(),
-            maybe: vec![0; SHORT_HASHES],
-            pseudonyms: HashMap::new(),
-        };
+        let mut index = Self { groups: HashMap::new(), maybe: vec![0; SHORT_HASHES] };
         for (name, &kind) in &names.known {
             let pseudonym = pseudonym(key, name, kind);
-            // Calico puts names into the names of its resources with each dash doubled.
-            if name.contains('-') {
-                index.add(&name.replace('-', "--"), pseudonym.replace('-', "--"));
+            let doubled = name.replace('-', "--");
+            if doubled != *name && !names.known.contains_key(&doubled) {
+                index.add(&doubled, pseudonym.replace('-', "--"), true);
             }
-            index.add(name, pseudonym);
+            index.add(name, pseudonym, false);
+        }
+        for group in index.groups.values_mut() {
+            group.sort_unstable_by(|one, other| one.name.cmp(&other.name));
         }
         index
     }
 
-    fn add(&mut self, name: &str, pseudonym: String) {
+    fn add(&mut self, name: &str, pseudonym: String, is_doubled: bool) {
         let name = name.as_bytes();
         let end = name.iter().position(|&byte| !scan::is_word(byte)).unwrap_or(name.len());
         let word = first_word(&name[..end]);
         self.maybe[short_hash(word)] = 1;
-        let lengths = self.lengths.entry(word).or_default();
-        if let Err(place) = lengths.binary_search_by(|length| name.len().cmp(length)) {
-            lengths.insert(place, name.len());
-        }
-        self.pseudonyms.insert(name.to_vec(), pseudonym);
+        let entry = Entry { name: name.to_vec(), pseudonym, is_doubled };
+        self.groups.entry(word).or_default().push(entry);
     }
 
     /// The longest name that stands at `start`, where a word begins that ends at `end`: where it ends, and its
@@ -212,26 +214,35 @@ impl Index {
     }
 
     fn find_longest(&self, text: &[u8], start: usize, word: u64) -> Option<(usize, &str)> {
-        self.lengths.get(&word)?.iter().find_map(|length| {
-            let end = start + length;
-            let name = text.get(start..end)?;
-            if text.get(end).is_some_and(|&byte| scan::is_word(byte)) {
-                return None;
+        // Those names that agree with the text up to `at`.
+        let mut group = self.groups.get(&word)?.as_slice();
+        let mut longest = None;
+        for at in start.. {
+            let depth = at - start;
+            let byte = text.get(at).map(u8::to_ascii_lowercase);
+            if let Some((first, others)) = group.split_first()
+                && first.name.len() == depth
+            {
+                if !byte.is_some_and(scan::is_word) {
+                    longest = Some((at, first.pseudonym.as_str()));
+                }
+                group = others;
             }
-            let pseudonym = self.pseudonyms.get(&name.to_ascii_lowercase())?;
-            Some((end, pseudonym.as_str()))
-        })
+            let Some(byte) = byte.filter(|_| !group.is_empty()) else { break };
+            let from = group.partition_point(|entry| entry.name[depth] < byte);
+            let to = group.partition_point(|entry| entry.name[depth] <= byte);
+            group = &group[from..to];
+        }
+        longest
     }
 
     /// Each name and its pseudonym.
-    pub(super) fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
-        let names = self.pseudonyms.iter().filter(|(name, _)| !is_doubled(name));
-        names.filter_map(|(name, pseudonym)| Some((std::str::from_utf8(name).ok()?, pseudonym.as_str())))
+    pub(super) fn pairs(&self) -> impl Iterator<Item = (String, String)> {
+        let entries = self.groups.values().flatten().filter(|entry| !entry.is_doubled);
+        entries.map(|entry| {
+            (String::from_utf8_lossy(&entry.name).into_owned(), entry.pseudonym.clone())
+        })
     }
-}
-
-fn is_doubled(name: &[u8]) -> bool {
-    name.windows(2).any(|pair| pair == b"--")
 }
 
 /// The pods of Calico and of what every cluster runs keep the beginning of their name, so that a reader and a

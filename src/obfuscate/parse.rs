@@ -41,17 +41,17 @@ pub(super) fn v4(text: &[u8], start: usize, by: &[u8]) -> Option<(Ipv4Addr, usiz
     }
     let behind = &text[at..];
     let digit = behind.strip_prefix(by).and_then(<[u8]>::first);
-    let followed = behind.first().is_some_and(|&byte| is_word(byte))
-        || digit.is_some_and(u8::is_ascii_digit);
+    let followed =
+        behind.first().is_some_and(|&byte| is_word(byte)) || digit.is_some_and(u8::is_ascii_digit);
     (!followed).then_some((Ipv4Addr::from(octets), at))
 }
 
 /// Whether four numbers are a version and no address: what stands before them says so, or what follows.
 pub(super) fn is_version(text: &[u8], start: usize, stop: usize) -> bool {
     let behind = &text[start.saturating_sub(40)..start];
-    // One of more numbers: an object identifier, a longer version.
-    if let [.., digit, b'.'] = behind
-        && digit.is_ascii_digit()
+    // One of more numbers: an object identifier, a longer version. One that begins with a dot is absolute.
+    if let Some(before) = behind.strip_suffix(b".")
+        && before.last().is_none_or(|byte| byte.is_ascii_digit() || b" \t\n=\"'(".contains(byte))
     {
         return true;
     }
@@ -276,7 +276,9 @@ impl Style {
         let groups = address.segments();
         let text = if self.padded {
             groups.map(|group| format!("{group:04x}")).join(":")
-        } else if self.dotted && address.to_ipv4_mapped().is_none() {
+        } else if self.dotted
+            && matches!(address.segments(), [0, 0, 0, 0, 0, 0, ..] | [0x64, 0xff9b, ..])
+        {
             let [.., a, b, c, d] = address.octets();
             let rest = Ipv6Addr::from_bits(address.to_bits() >> 32 << 32).to_string();
             format!("{rest}{}", Ipv4Addr::from([a, b, c, d]))

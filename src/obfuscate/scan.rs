@@ -130,9 +130,7 @@ impl Scanner {
     ) -> Option<Found> {
         let first = text[start];
         let found = match next {
-            b'.' if first.is_ascii_digit() || end - start == 1 => {
-                self.dotted(text, start, end)
-            }
+            b'.' if first.is_ascii_digit() || end - start == 1 => self.dotted(text, start, end),
             b'-' if first.is_ascii_digit() && end - start <= 3 => self.dashed(text, start),
             b'_' => self.protocol(text, start, end),
             _ => None,
@@ -150,7 +148,11 @@ impl Scanner {
             self.record.name();
             return Some(Found::Other(start, stop, pseudonym.to_owned()));
         }
-        if first == b'c' && end - start == 15 { self.interface(&text[start..end], start) } else { None }
+        if first == b'c' && end - start == 15 {
+            self.interface(&text[start..end], start)
+        } else {
+            None
+        }
     }
 
     /// `cali` and eleven hexadecimal digits.
@@ -192,9 +194,9 @@ impl Scanner {
 
     /// The address in a host's name: `ip-10-0-0-2`, `10-0-0-2.default.pod.cluster.local`.
     fn dashed(&mut self, text: &[u8], start: usize) -> Option<Found> {
-        let (dash, (original, stop)) = ["-", "--"].into_iter().find_map(|dash| {
-            Some((dash, parse::dashed_v4(text, start, dash.as_bytes())?))
-        })?;
+        let (dash, (original, stop)) = ["-", "--"]
+            .into_iter()
+            .find_map(|dash| Some((dash, parse::dashed_v4(text, start, dash.as_bytes())?)))?;
         let pseudonym = self.ipv4(original);
         let spelled = pseudonym.to_string().replace('.', dash);
         Some(replaced(original == pseudonym, start, stop, spelled))
