@@ -242,7 +242,8 @@ impl Run {
         let mut stream = match artifact.sensitivity {
             Sensitivity::Public => self.redactor.stream_values_only(),
             _ => self.redactor.stream(),
-        };
+        }
+        .of(&artifact.path());
         let (chunks, mut received) = mpsc::channel::<Vec<u8>>(1);
         let mut digest = Sha256::new();
         let mut bytes = 0;

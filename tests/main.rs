@@ -11,6 +11,7 @@
 mod lab;
 mod node_diags;
 mod node_status;
+mod obfuscation;
 mod programs;
 mod root;
 mod run;

@@ -7,6 +7,8 @@
 //! The manifest and the summary are written twice: first with what is known at the start, so that a bundle that
 //! was cut off explains itself, and last with everything; who unpacks the bundle sees the last ones.
 
+mod obfuscation;
+
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,6 +30,7 @@ use crate::host::{Artifact, Collected, Evidence, Host, Outcome, Reading, Sensiti
 use crate::output::{self, Output};
 use crate::redact::{Redactor, Secrets};
 use crate::status;
+use obfuscation::Obfuscation;
 
 /// The bound on one artifact.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -63,16 +66,28 @@ pub(super) async fn run(
         archive::Output::create(&path, args.force)?
     };
     let writer = Writer::new(file, jobs(args), archive::writer::DEFAULT_LEVEL);
-    let redactor = Arc::new(Redactor::new(&learn(&host, &node).await));
-
-    let opening = Manifest::opening(&node.name, host.time(), recorded_options(options, args));
+    let private = read_credentials(&host, &node).await;
+    let mut secrets = learn(&private);
+    let mut opening = Manifest::opening(&node.name, host.time(), recorded_options(options, args));
+    let mut obfuscation = None;
+    if args.obfuscate {
+        let begun = Obfuscation::begin(&host, &node, &private, args, &path).await?;
+        secrets.learn_credential_file(begun.key_text.as_bytes());
+        begun.conceal(&mut opening);
+        obfuscation = Some(begun);
+    }
+    drop(private);
+    let mut redactor = Redactor::new(&secrets);
+    if let Some(begun) = &obfuscation {
+        redactor = redactor.obfuscating(begun.obfuscator.clone());
+    }
     let mut recorder = Recorder::new(writer, &node, output);
     recorder.document("manifest.json", &opening.to_json()?).await?;
 
     let (events, mut received) = mpsc::channel(16);
     let (stop, stopped) = watch::channel(false);
     let oldest_log = args.since.and_then(|since| host.time().checked_sub(since).ok());
-    let run = Run::new(Arc::clone(&host), redactor, oldest_log, events);
+    let run = Run::new(Arc::clone(&host), Arc::new(redactor), oldest_log, events);
     let collecting = tokio::spawn(async move {
         for (task, reason) in &left_out {
             run.leave_out(task, Outcome::Skipped, reason).await;
@@ -110,6 +125,9 @@ pub(super) async fn run(
     let Recorder { writer, progress, .. } = recorder;
     let bytes = writer.finish().await?;
     progress.finish_and_clear();
+    if let Some(obfuscation) = obfuscation {
+        output.note(&obfuscation.write_map()?);
+    }
 
     output.note(&output::summary::line(&manifest, Some(bytes)));
     match output.format {
@@ -224,14 +242,14 @@ fn recorded_options(options: &Options, args: &cli::NodeDiags) -> serde_json::Val
         "maxFileBytes": args.max_file_size.as_u64(),
         "only": args.only,
         "skip": args.skip,
+        "obfuscate": args.obfuscate,
     })
 }
 
-/// Reads the node's secrets before anything is written, so that they can be cut out wherever they turn up:
-/// credential files, configuration files, the environments of Calico's processes.
-async fn learn(host: &Arc<Host>, node: &Node) -> Secrets {
+/// Learns the node's secrets before anything is written, so that they can be cut out wherever they turn up.
+fn learn(private: &[(Artifact, Reading)]) -> Secrets {
     let mut secrets = Secrets::default();
-    for (artifact, reading) in read_credentials(host, node).await {
+    for (artifact, reading) in private {
         match artifact.sensitivity {
             Sensitivity::Credential => secrets.learn_credential_file(&reading.bytes),
             _ => secrets.learn(&reading.bytes),
@@ -240,6 +258,7 @@ async fn learn(host: &Arc<Host>, node: &Node) -> Secrets {
     secrets
 }
 
+/// Reads what holds secrets and names: credential files, configuration files.
 async fn read_credentials(host: &Arc<Host>, node: &Node) -> Vec<(Artifact, Reading)> {
     let mut rows = Vec::new();
     // Logs tell secrets only by accident, and are too large to be read twice.

@@ -56,9 +56,20 @@ pub struct Names {
     known: BTreeMap<String, Kind>,
     /// Names that are too common to be replaced.
     kept: BTreeSet<String>,
+    /// Words that are not replaced whoever bears them.
+    reserved: BTreeSet<String>,
 }
 
 impl Names {
+    /// Reserves the words of a path by which an artifact is looked up in a bundle: what is learnt later and bears
+    /// such a name is kept.
+    pub fn reserve(&mut self, path: &str) {
+        for component in path.to_lowercase().split('/') {
+            let words = component.split(|letter: char| !letter.is_ascii_alphanumeric());
+            self.reserved.extend(words.chain([component]).map(str::to_owned));
+        }
+    }
+
     /// A machine's name, with or without its domain.
     pub fn learn_node(&mut self, name: &str) {
         let name = name.trim().trim_end_matches('.').to_lowercase();
@@ -152,7 +163,8 @@ impl Names {
         if !is_name || words::is_everywhere(&name) || scan::holds_address(&name) {
             return;
         }
-        if name.len() < SHORTEST || words::is_common(&name) {
+        let is_reserved = words::is_common(&name) || self.reserved.contains(&name);
+        if name.len() < SHORTEST || is_reserved {
             self.kept.insert(name);
         } else if self.known.len() < MOST {
             self.known.entry(name).or_insert(kind);

@@ -95,6 +95,7 @@ const COMMON: &[&str] = &[
     "calivet",
     "cgroup",
     "chain",
+    "cfg",
     "channel",
     "check",
     "cidr",
