@@ -17,6 +17,7 @@ mod hardware;
 mod key;
 mod names;
 mod parse;
+mod recent;
 mod record;
 mod scan;
 mod tables;

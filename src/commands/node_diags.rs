@@ -67,19 +67,12 @@ pub(super) async fn run(
     };
     let writer = Writer::new(file, jobs(args), archive::writer::DEFAULT_LEVEL);
     let private = read_credentials(&host, &node).await;
-    let mut secrets = learn(&private);
-    let mut opening = Manifest::opening(&node.name, host.time(), recorded_options(options, args));
-    let mut obfuscation = None;
-    if args.obfuscate {
-        let begun = Obfuscation::begin(&host, &node, &private, args, &path).await?;
-        secrets.learn_credential_file(begun.key_text.as_bytes());
-        begun.conceal(&mut opening);
-        obfuscation = Some(begun);
-    }
+    let obfuscation = Obfuscation::begin(&host, &node, &private, args, &path).await?;
+    let redactor = learn(&private, obfuscation.as_ref());
     drop(private);
-    let mut redactor = Redactor::new(&secrets);
-    if let Some(begun) = &obfuscation {
-        redactor = redactor.obfuscating(begun.obfuscator.clone());
+    let mut opening = Manifest::opening(&node.name, host.time(), recorded_options(options, args));
+    if let Some(obfuscation) = &obfuscation {
+        obfuscation.conceal(&mut opening);
     }
     let mut recorder = Recorder::new(writer, &node, output);
     recorder.document("manifest.json", &opening.to_json()?).await?;
@@ -247,7 +240,7 @@ fn recorded_options(options: &Options, args: &cli::NodeDiags) -> serde_json::Val
 }
 
 /// Learns the node's secrets before anything is written, so that they can be cut out wherever they turn up.
-fn learn(private: &[(Artifact, Reading)]) -> Secrets {
+fn learn(private: &[(Artifact, Reading)], obfuscation: Option<&Obfuscation>) -> Redactor {
     let mut secrets = Secrets::default();
     for (artifact, reading) in private {
         match artifact.sensitivity {
@@ -255,7 +248,10 @@ fn learn(private: &[(Artifact, Reading)]) -> Secrets {
             _ => secrets.learn(&reading.bytes),
         }
     }
-    secrets
+    match obfuscation {
+        Some(obfuscation) => obfuscation.redactor(secrets),
+        None => Redactor::new(&secrets),
+    }
 }
 
 /// Reads what holds secrets and names: credential files, configuration files.

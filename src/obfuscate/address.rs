@@ -66,51 +66,29 @@ const IPV6: &[Range] = &[
     v6(0xff00, 8, true),
 ];
 
-/// How many subtrees and addresses are remembered: then all are forgotten, so that memory stays flat.
+/// How many subtrees are remembered: then all are forgotten, so that memory stays flat.
 const MOST: usize = 8192;
 
-/// Makes pseudonyms of addresses and remembers the last ones.
+/// Makes pseudonyms of addresses.
 #[derive(Debug)]
 pub(super) struct Addresses {
     key: Key,
     /// What is inverted below a prefix, for its next eight bits: a heap of 255 nodes.
     subtrees: HashMap<(Role, usize, u128), [u8; 32]>,
-    ipv4: HashMap<Ipv4Addr, Ipv4Addr>,
-    ipv6: HashMap<Ipv6Addr, Ipv6Addr>,
 }
 
 impl Addresses {
     pub(super) fn new(key: Key) -> Self {
-        Self { key, subtrees: HashMap::new(), ipv4: HashMap::new(), ipv6: HashMap::new() }
+        Self { key, subtrees: HashMap::new() }
     }
 
     pub(super) fn ipv4(&mut self, address: Ipv4Addr) -> Ipv4Addr {
-        if let Some(known) = self.ipv4.get(&address) {
-            return *known;
-        }
         let bits = self.map(Role::Ipv4, u128::from(address.to_bits()) << 96);
         #[allow(clippy::cast_possible_truncation, reason = "the upper 32 bits are the address")]
-        let pseudonym = Ipv4Addr::from_bits((bits >> 96) as u32);
-        if self.ipv4.len() == MOST {
-            self.ipv4.clear();
-        }
-        self.ipv4.insert(address, pseudonym);
-        pseudonym
+        Ipv4Addr::from_bits((bits >> 96) as u32)
     }
 
     pub(super) fn ipv6(&mut self, address: Ipv6Addr) -> Ipv6Addr {
-        if let Some(known) = self.ipv6.get(&address) {
-            return *known;
-        }
-        let pseudonym = self.ipv6_afresh(address);
-        if self.ipv6.len() == MOST {
-            self.ipv6.clear();
-        }
-        self.ipv6.insert(address, pseudonym);
-        pseudonym
-    }
-
-    fn ipv6_afresh(&mut self, address: Ipv6Addr) -> Ipv6Addr {
         let bits = address.to_bits();
         // IPv4-mapped, IPv4-compatible and NAT64 addresses are spellings of an IPv4 address.
         if matches!(bits >> 32, 0 | 0xffff | 0x0064_ff9b_0000_0000_0000_0000) {
@@ -120,11 +98,8 @@ impl Addresses {
         }
         // A link-local address that was made from a MAC is made from its pseudonym, so that ee:ee:ee:ee:ee:ee
         // and what follows from it stay.
-        let octets = address.octets();
-        if let [0xfe, 0x80, 0, 0, 0, 0, 0, 0, a, b, c, 0xff, 0xfe, d, e, f] = octets {
-            let [a, b, c, d, e, f] = hardware::mac(&self.key, [a ^ 2, b, c, d, e, f]);
-            let host = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, a ^ 2, b, c, 0xff, 0xfe, d, e, f];
-            return Ipv6Addr::from(host);
+        if let Some(mac) = mac_within(address) {
+            return link_local(hardware::mac(&self.key, mac));
         }
         Ipv6Addr::from_bits(self.map(Role::Ipv6, bits))
     }
@@ -173,6 +148,27 @@ impl Addresses {
             .or_insert_with(|| key.prf(role, &prefix.to_be_bytes()[..octets]))
     }
 }
+
+/// The MAC from which a link-local address was made (RFC 4291, appendix A).
+fn mac_within(address: Ipv6Addr) -> Option<[u8; 6]> {
+    let octets = address.octets();
+    let is_made = octets[..8] == LINK_LOCAL && octets[11..13] == [0xff, 0xfe];
+    let mac = [octets[8] ^ 2, octets[9], octets[10], octets[13], octets[14], octets[15]];
+    is_made.then_some(mac)
+}
+
+fn link_local(mac: [u8; 6]) -> Ipv6Addr {
+    let mut octets = [0; 16];
+    octets[..8].copy_from_slice(&LINK_LOCAL);
+    octets[8..11].copy_from_slice(&mac[..3]);
+    octets[8] ^= 2;
+    octets[11..13].copy_from_slice(&[0xff, 0xfe]);
+    octets[13..].copy_from_slice(&mac[3..]);
+    Ipv6Addr::from(octets)
+}
+
+/// The prefix of all link-local addresses.
+const LINK_LOCAL: [u8; 8] = [0xfe, 0x80, 0, 0, 0, 0, 0, 0];
 
 /// The upper `bits` bits, at most 128.
 fn upper(bits: u32) -> u128 {
@@ -293,10 +289,9 @@ mod tests {
 
     #[test]
     fn a_link_local_address_made_from_a_mac_is_made_from_its_pseudonym() {
-        let [a, b, c, d, e, f] =
-            hardware::mac(&Key::new(&[1; 32]), [0x52, 0x54, 0x00, 0x12, 0x34, 0x56]);
-        let expected =
-            Ipv6Addr::from([0xfe, 0x80, 0, 0, 0, 0, 0, 0, a ^ 2, b, c, 0xff, 0xfe, d, e, f]);
+        let mac = hardware::mac(&Key::new(&[1; 32]), [0x52, 0x54, 0x00, 0x12, 0x34, 0x56]);
+        let expected = link_local(mac);
+        assert_eq!(mac_within(expected), Some(mac));
         assert_eq!(mapped6("fe80::5054:ff:fe12:3456"), expected);
     }
 

@@ -23,9 +23,10 @@ pub(super) fn mac(key: &Key, address: [u8; 6]) -> [u8; 6] {
 
 /// The pseudonym of the hash in an interface's name, eleven hexadecimal digits. It is a hash of the workload's
 /// namespace and name: whoever guesses those could prove his guess.
-pub(super) fn interface(key: &Key, hash: &[u8]) -> String {
-    let mut digits = hex(&key.prf(Role::Interface, hash)[..6]);
-    digits.truncate(11);
+pub(super) fn interface(key: &Key, hash: [u8; 11]) -> [u8; 11] {
+    let mut digits = [b'0'; 11];
+    let random = hex(&key.prf(Role::Interface, &hash)[..6]);
+    digits.copy_from_slice(&random.as_bytes()[..11]);
     digits
 }
 

@@ -211,17 +211,23 @@ impl Index {
     fn add(&mut self, name: &str, pseudonym: String, is_doubled: bool) {
         let name = name.as_bytes();
         let end = name.iter().position(|&byte| !scan::is_word(byte)).unwrap_or(name.len());
-        let word = first_word(&name[..end]);
+        let word = first_word(name, 0, end);
         self.maybe[short_hash(word)] = 1;
         let entry = Entry { name: name.to_vec(), pseudonym, is_doubled };
         self.groups.entry(word).or_default().push(entry);
+    }
+
+    /// Whether a name may begin with the word from `start` to `end`.
+    #[inline]
+    pub(super) fn may_begin(&self, text: &[u8], start: usize, end: usize) -> bool {
+        self.maybe[short_hash(first_word(text, start, end))] != 0
     }
 
     /// The longest name that stands at `start`, where a word begins that ends at `end`: where it ends, and its
     /// pseudonym.
     #[inline]
     pub(super) fn find(&self, text: &[u8], start: usize, end: usize) -> Option<(usize, &str)> {
-        let word = first_word(&text[start..end]);
+        let word = first_word(text, start, end);
         if self.maybe[short_hash(word)] == 0 { None } else { self.find_longest(text, start, word) }
     }
 
@@ -267,14 +273,20 @@ fn pseudonym(key: &Key, name: &str, kind: Kind) -> String {
     }
 }
 
-/// The first eight bytes of a word in lower case; zeros fill a shorter one.
+/// The first eight bytes of the word from `start` to `end` in lower case; blanks fill a shorter one.
 #[inline]
-fn first_word(word: &[u8]) -> u64 {
-    let mut bytes = [0; 8];
-    let length = word.len().min(8);
-    bytes[..length].copy_from_slice(&word[..length]);
+fn first_word(text: &[u8], start: usize, end: usize) -> u64 {
+    let length = (end - start).min(8);
+    let word = if let Some(bytes) = text[start..].first_chunk::<8>() {
+        // All eight are read at once, and what is behind the word is masked.
+        u64::from_le_bytes(*bytes) & (u64::MAX >> (64 - 8 * length))
+    } else {
+        let mut bytes = [0; 8];
+        bytes[..length].copy_from_slice(&text[start..start + length]);
+        u64::from_le_bytes(bytes)
+    };
     // It makes letters small and leaves digits as they are.
-    u64::from_le_bytes(bytes) | 0x2020_2020_2020_2020
+    word | 0x2020_2020_2020_2020
 }
 
 /// Knuth's multiplicative hash.

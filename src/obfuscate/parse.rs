@@ -30,14 +30,14 @@ fn octet(text: &[u8], at: usize) -> Option<(u8, usize)> {
 pub(super) fn v4(text: &[u8], start: usize, by: &[u8]) -> Option<(Ipv4Addr, usize)> {
     let mut octets = [0; 4];
     let mut at = start;
-    for place in 0..4 {
+    for (place, value) in octets.iter_mut().enumerate() {
         if place > 0 {
             if !text.get(at..)?.starts_with(by) {
                 return None;
             }
             at += by.len();
         }
-        (octets[place], at) = octet(text, at)?;
+        (*value, at) = octet(text, at)?;
     }
     let behind = &text[at..];
     let digit = behind.strip_prefix(by).and_then(<[u8]>::first);
@@ -62,9 +62,13 @@ pub(super) fn is_version(text: &[u8], start: usize, stop: usize) -> bool {
     let behind = &behind[..behind.len() - parted.count()];
     let is_name = |byte: &&u8| is_word(**byte) || b"_-".contains(byte);
     let word = behind.iter().rev().take(32).take_while(is_name).count();
-    let word = behind[behind.len() - word..].to_ascii_lowercase();
-    matches!(word.as_slice(), b"v" | b"ver" | b"rev" | b"revision")
-        || word.windows(7).any(|part| part == b"version")
+    let word = &behind[behind.len() - word..];
+    let is = |name: &[u8]| word.eq_ignore_ascii_case(name);
+    is(b"v")
+        || is(b"ver")
+        || is(b"rev")
+        || is(b"revision")
+        || word.windows(7).any(|part| part.eq_ignore_ascii_case(b"version"))
 }
 
 /// The address in a name of which it is a part: other words before it, or `.NAMESPACE.pod` behind.
@@ -192,6 +196,7 @@ pub(super) fn colons_start(text: &[u8], start: usize) -> Option<usize> {
 }
 
 /// Groups of hexadecimal digits, parted by colons.
+#[allow(clippy::struct_excessive_bools, reason = "facts that do not depend on each other")]
 pub(super) struct Colons {
     start: usize,
     /// One past the last digit or double colon.

@@ -20,7 +20,7 @@ pub(super) struct Ledger {
     ipv4: HashSet<Ipv4Addr>,
     ipv6: HashSet<Ipv6Addr>,
     macs: HashSet<[u8; 6]>,
-    interfaces: HashSet<Vec<u8>>,
+    interfaces: HashSet<[u8; 11]>,
     overflow: bool,
 }
 
@@ -46,33 +46,37 @@ impl Record {
         self.count += 1;
     }
 
-    pub(super) fn interface(&mut self, hash: &[u8]) {
+    /// A place was replaced; `is_new` where it is not known that the original was recorded before.
+    pub(super) fn interface(&mut self, hash: [u8; 11], is_new: bool) {
         self.count += 1;
-        if !self.own.interfaces.contains(hash) {
-            self.own.interfaces.insert(hash.to_vec());
+        if is_new {
+            self.own.interfaces.insert(hash);
             self.hand_over_if_full();
         }
     }
 
-    pub(super) fn mac(&mut self, original: [u8; 6], pseudonym: [u8; 6]) {
-        if original != pseudonym {
-            self.count += 1;
+    /// Likewise.
+    pub(super) fn mac(&mut self, original: [u8; 6], is_new: bool) {
+        self.count += 1;
+        if is_new {
             self.own.macs.insert(original);
             self.hand_over_if_full();
         }
     }
 
-    pub(super) fn ipv4(&mut self, original: Ipv4Addr, pseudonym: Ipv4Addr) {
-        if original != pseudonym {
-            self.count += 1;
+    /// Likewise.
+    pub(super) fn ipv4(&mut self, original: Ipv4Addr, is_new: bool) {
+        self.count += 1;
+        if is_new {
             self.own.ipv4.insert(original);
             self.hand_over_if_full();
         }
     }
 
-    pub(super) fn ipv6(&mut self, original: Ipv6Addr, pseudonym: Ipv6Addr) {
-        if original != pseudonym {
-            self.count += 1;
+    /// Likewise.
+    pub(super) fn ipv6(&mut self, original: Ipv6Addr, is_new: bool) {
+        self.count += 1;
+        if is_new {
             self.own.ipv6.insert(original);
             self.hand_over_if_full();
         }
@@ -129,8 +133,8 @@ impl Ledger {
         let ipv6 = ipv6.collect();
         let macs = self.macs.iter().map(|mac| (spell(hardware::mac(key, *mac)), spell(*mac)));
         let interfaces = self.interfaces.iter().map(|hash| {
-            let original = String::from_utf8_lossy(hash);
-            (format!("cali{}", hardware::interface(key, hash)), format!("cali{original}"))
+            let name = |hash: [u8; 11]| format!("cali{}", String::from_utf8_lossy(&hash));
+            (name(hardware::interface(key, *hash)), name(*hash))
         });
         HashMap::from([
             ("ipv4", ipv4),

@@ -3,6 +3,7 @@
 //! What stands at a word depends on no more than [`BEHIND`] bytes before it and [`AHEAD`] bytes from it on. So a
 //! text gives the same however it is cut into chunks, memory is bounded, and time is linear in the text.
 
+use std::fmt::{Display, Write as _};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, Mutex};
 
@@ -11,6 +12,7 @@ use super::hardware;
 use super::key::Key;
 use super::names::{Index, Names};
 use super::parse;
+use super::recent::Recent;
 use super::record::{Ledger, Record};
 
 /// How many bytes before a word may matter.
@@ -23,13 +25,19 @@ pub(super) const AHEAD: usize = 512;
 pub(super) struct Scanner {
     key: Key,
     addresses: Addresses,
+    ipv4: Recent<Ipv4Addr, Ipv4Addr>,
+    ipv6: Recent<Ipv6Addr, Ipv6Addr>,
+    macs: Recent<[u8; 6], [u8; 6]>,
+    interfaces: Recent<[u8; 11], [u8; 11]>,
     pub(super) record: Record,
+    /// What the place that was found last is replaced by.
+    spelled: String,
 }
 
 /// What stands at a word.
 enum Found {
-    /// To be replaced: from where, to where, by what.
-    Other(usize, usize, String),
+    /// To be replaced, from where, to where; by what is in [`Scanner::spelled`].
+    Other(usize, usize),
     /// An address that stays; it ends here.
     Same(usize),
 }
@@ -37,12 +45,32 @@ enum Found {
 /// Letters and digits; all else parts words.
 #[inline]
 pub(super) fn is_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
+    WORD[usize::from(byte)]
 }
+
+/// One look instead of three comparisons: every byte of every log goes through it.
+static WORD: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        table[byte as usize] = byte.is_ascii_alphanumeric();
+        byte += 1;
+    }
+    table
+};
 
 impl Scanner {
     pub(super) fn new(key: Key, ledger: Arc<Mutex<Ledger>>) -> Self {
-        Self { addresses: Addresses::new(key.clone()), key, record: Record::new(ledger) }
+        Self {
+            addresses: Addresses::new(key.clone()),
+            key,
+            ipv4: Recent::new(),
+            ipv6: Recent::new(),
+            macs: Recent::new(),
+            interfaces: Recent::new(),
+            record: Record::new(ledger),
+            spelled: String::new(),
+        }
     }
 
     /// Goes over the words that begin at or after `from` and before `limit`, and appends what they become to
@@ -66,10 +94,14 @@ impl Scanner {
                 continue;
             }
             let end = at + word_length(&text[at..]);
+            if is_dull(index, text, at, end) {
+                at = end;
+                continue;
+            }
             match self.word(index, text, at, end, copied) {
-                Some(Found::Other(start, stop, replacement)) => {
+                Some(Found::Other(start, stop)) => {
                     out.extend_from_slice(&text[copied..start]);
-                    out.extend_from_slice(replacement.as_bytes());
+                    out.extend_from_slice(self.spelled.as_bytes());
                     copied = stop;
                     at = stop;
                 }
@@ -146,7 +178,8 @@ impl Scanner {
         }
         if let Some((stop, pseudonym)) = index.find(text, start, end) {
             self.record.name();
-            return Some(Found::Other(start, stop, pseudonym.to_owned()));
+            pseudonym.clone_into(&mut self.spelled);
+            return Some(Found::Other(start, stop));
         }
         if first == b'c' && end - start == 15 {
             self.interface(&text[start..end], start)
@@ -161,9 +194,14 @@ impl Scanner {
         if !hash.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
             return None;
         }
-        let pseudonym = hardware::interface(&self.key, hash);
-        self.record.interface(hash);
-        Some(Found::Other(start, start + word.len(), format!("cali{pseudonym}")))
+        let hash = *hash.first_chunk()?;
+        let (pseudonym, is_new) =
+            self.interfaces.get(hash, || hardware::interface(&self.key, hash));
+        self.record.interface(hash, is_new);
+        self.spelled.clear();
+        self.spelled.push_str("cali");
+        self.spelled.extend(pseudonym.map(char::from));
+        Some(Found::Other(start, start + word.len()))
     }
 
     /// `10.0.0.2`, `10.0.0.0/8`, `2.0.0.10.in-addr.arpa`, `8.b.d.0.1.0.0.2.ip6.arpa`.
@@ -173,14 +211,14 @@ impl Scanner {
             let pseudonym = self.ipv4(original);
             let labels: Vec<String> =
                 pseudonym.octets()[..count].iter().rev().map(ToString::to_string).collect();
-            return Some(replaced(original == pseudonym, start, stop, labels.join(".")));
+            return Some(self.replaced(original == pseudonym, start, stop, labels.join(".")));
         }
         if let Some((count, original, stop)) = parse::reversed_v6(text, start, end) {
             let pseudonym = self.ipv6(original);
             let digits = format!("{:032x}", pseudonym.to_bits());
             let labels: Vec<String> =
                 digits[..count].chars().rev().map(|digit| digit.to_string()).collect();
-            return Some(replaced(original == pseudonym, start, stop, labels.join(".")));
+            return Some(self.replaced(original == pseudonym, start, stop, labels.join(".")));
         }
         let (original, stop) = parse::v4(text, start, b".")?;
         if parse::is_version(text, start, stop) {
@@ -189,7 +227,7 @@ impl Scanner {
         let pseudonym = self.ipv4(original);
         let network = parse::length_v4(text, stop)
             .map_or(pseudonym, |length| network_v4(original, pseudonym, length));
-        Some(replaced(original == network, start, stop, network.to_string()))
+        Some(self.replaced(original == network, start, stop, network))
     }
 
     /// The address in a host's name: `ip-10-0-0-2`, `10-0-0-2.default.pod.cluster.local`.
@@ -199,7 +237,7 @@ impl Scanner {
             .find_map(|dash| Some((dash, parse::dashed_v4(text, start, dash.as_bytes())?)))?;
         let pseudonym = self.ipv4(original);
         let spelled = pseudonym.to_string().replace('.', dash);
-        Some(replaced(original == pseudonym, start, stop, spelled))
+        Some(self.replaced(original == pseudonym, start, stop, spelled))
     }
 
     /// The address in a name of BIRD's: `Mesh_10_0_0_2`, `Node_fd80_24e2_f998_72d7__2_port_179`.
@@ -212,12 +250,12 @@ impl Scanner {
         if let Some((original, stop)) = parse::v4(text, start, b"_") {
             let pseudonym = self.ipv4(original);
             let spelled = pseudonym.to_string().replace('.', "_");
-            return Some(replaced(original == pseudonym, start, stop, spelled));
+            return Some(self.replaced(original == pseudonym, start, stop, spelled));
         }
         let (original, stop) = parse::underscored_v6(text, start)?;
         let pseudonym = self.ipv6(original);
         let spelled = pseudonym.to_string().replace([':', '.'], "_");
-        Some(replaced(original == pseudonym, start, stop, spelled))
+        Some(self.replaced(original == pseudonym, start, stop, spelled))
     }
 
     /// A MAC or an IPv6 address.
@@ -231,13 +269,13 @@ impl Scanner {
             }
             let same = spelled == text[start..run.end];
             let spelled = String::from_utf8_lossy(&spelled).into_owned();
-            return Some(replaced(same, start, run.end, spelled));
+            return Some(self.replaced(same, start, run.end, spelled));
         }
         let (original, stop, style) = run.ipv6(text)?;
         let pseudonym = self.ipv6(original);
         let network = parse::length(text, stop, 128)
             .map_or(pseudonym, |length| network_v6(original, pseudonym, length));
-        Some(replaced(original == network, start, stop, style.spell(network)))
+        Some(self.replaced(original == network, start, stop, style.spell(network)))
     }
 
     /// Replaces a MAC where it stands, in the case in which it is written.
@@ -246,30 +284,64 @@ impl Scanner {
         for (octet, pair) in address.iter_mut().zip(spelled.chunks(3)) {
             *octet = parse::hex_digit(pair[0]) << 4 | parse::hex_digit(pair[1]);
         }
-        let pseudonym = hardware::mac(&self.key, address);
-        self.record.mac(address, pseudonym);
+        let (pseudonym, is_new) = self.macs.get(address, || hardware::mac(&self.key, address));
+        if address != pseudonym {
+            self.record.mac(address, is_new);
+        }
         let upper = spelled.iter().any(u8::is_ascii_uppercase);
         for (pair, octet) in spelled.chunks_mut(3).zip(pseudonym) {
-            let digits = if upper { format!("{octet:02X}") } else { format!("{octet:02x}") };
-            pair[..2].copy_from_slice(digits.as_bytes());
+            let digits = if upper { b"0123456789ABCDEF" } else { b"0123456789abcdef" };
+            pair[0] = digits[usize::from(octet >> 4)];
+            pair[1] = digits[usize::from(octet & 15)];
         }
     }
 
     pub(super) fn ipv4(&mut self, original: Ipv4Addr) -> Ipv4Addr {
-        let pseudonym = self.addresses.ipv4(original);
-        self.record.ipv4(original, pseudonym);
+        let (pseudonym, is_new) = self.ipv4.get(original, || self.addresses.ipv4(original));
+        if original != pseudonym {
+            self.record.ipv4(original, is_new);
+        }
         pseudonym
     }
 
     pub(super) fn ipv6(&mut self, original: Ipv6Addr) -> Ipv6Addr {
-        let pseudonym = self.addresses.ipv6(original);
-        self.record.ipv6(original, pseudonym);
+        let (pseudonym, is_new) = self.ipv6.get(original, || self.addresses.ipv6(original));
+        if original != pseudonym {
+            self.record.ipv6(original, is_new);
+        }
         pseudonym
+    }
+
+    fn replaced(&mut self, same: bool, start: usize, stop: usize, by: impl Display) -> Found {
+        if same {
+            return Found::Same(stop);
+        }
+        self.spelled.clear();
+        // Writing to memory does not fail.
+        let _ = write!(self.spelled, "{by}");
+        Found::Other(start, stop)
     }
 }
 
-fn replaced(same: bool, start: usize, stop: usize, by: String) -> Found {
-    if same { Found::Same(stop) } else { Found::Other(start, stop, by) }
+/// Whether nothing can stand at a word: true of most words, and told by a few looks.
+#[inline]
+fn is_dull(index: &Index, text: &[u8], start: usize, end: usize) -> bool {
+    let first = text[start];
+    let by_next = match text.get(end) {
+        Some(b'.') => first.is_ascii_digit() || end - start == 1,
+        Some(b'-') => first.is_ascii_digit() && end - start <= 3,
+        Some(b'_') => matches!(first, b'M' | b'N' | b'G' | b'W' | b'L'),
+        Some(b':') => end - start <= 4 && first.is_ascii_hexdigit(),
+        _ => false,
+    };
+    let by_before = match start.checked_sub(1).map(|before| text[before]) {
+        Some(b':') => end - start <= 4 && first.is_ascii_hexdigit(),
+        Some(b'\\' | b'%') => true,
+        Some(b'[' | b';') => first.is_ascii_digit(),
+        _ => false,
+    };
+    let is_interface = first == b'c' && end - start == 15;
+    !(by_next | by_before | is_interface | index.may_begin(text, start, end))
 }
 
 #[inline]

@@ -16,6 +16,7 @@ use crate::cli;
 use crate::collectors::{COLLECTORS, Node};
 use crate::host::{Artifact, Host, Reading, Tree};
 use crate::obfuscate::{Key, Names, Obfuscator};
+use crate::redact::{Redactor, Secrets};
 
 /// The key's file where the user names none, beside the bundle.
 const KEY_FILE: &str = "calivet-obfuscation.key";
@@ -26,23 +27,27 @@ const CONTAINER_LINKS: Tree = Tree::new("/var/log/containers", &["*"]);
 
 /// What makes a bundle's pseudonyms, and where the map of them goes.
 pub(super) struct Obfuscation {
-    pub(super) obfuscator: Obfuscator,
-    /// The content of the key's file: a secret like any other.
-    pub(super) key_text: String,
+    obfuscator: Obfuscator,
+    /// The content of the key's file.
+    key_text: String,
     key_file: PathBuf,
     map: PathBuf,
     force: bool,
 }
 
 impl Obfuscation {
-    /// Learns the names and reads the key, or makes one. `bundle` is where the bundle goes, or would go.
+    /// Learns the names and reads the key, or makes one; `None` if nobody asked for it. `bundle` is where the
+    /// bundle goes.
     pub(super) async fn begin(
         host: &Host,
         node: &Node,
         private: &[(Artifact, Reading)],
         args: &cli::NodeDiags,
         bundle: &Path,
-    ) -> anyhow::Result<Self> {
+    ) -> anyhow::Result<Option<Self>> {
+        if !args.obfuscate {
+            return Ok(None);
+        }
         // A bundle on stdout has no place of its own.
         let bundle = if bundle == Path::new("-") { Path::new("diags.tar.gz") } else { bundle };
         let mut map = bundle.as_os_str().to_owned();
@@ -59,7 +64,13 @@ impl Obfuscation {
         })?;
         let names = names(host, node, private).await;
         let obfuscator = Obfuscator::new(key, &names);
-        Ok(Self { obfuscator, key_text, key_file, map, force: args.force })
+        Ok(Some(Self { obfuscator, key_text, key_file, map, force: args.force }))
+    }
+
+    /// What cuts these secrets out and replaces names and addresses. The key is a secret like any other.
+    pub(super) fn redactor(&self, mut secrets: Secrets) -> Redactor {
+        secrets.learn_credential_file(self.key_text.as_bytes());
+        Redactor::new(&secrets).obfuscating(self.obfuscator.clone())
     }
 
     /// Replaces what stands in a manifest before anything was collected.
@@ -111,10 +122,12 @@ async fn names(host: &Host, node: &Node, private: &[(Artifact, Reading)]) -> Nam
     // user gave is none of those.
     for collector in COLLECTORS {
         let more = (collector.more)(&Node::default());
-        let artifacts = collector.artifacts.iter().chain(&more.artifacts);
-        artifacts.for_each(|artifact| names.reserve(&artifact.path()));
-        let trees = collector.trees.iter().chain(&more.trees);
-        trees.for_each(|tree| names.reserve(&tree.path()));
+        for artifact in collector.artifacts.iter().chain(&more.artifacts) {
+            names.reserve(&artifact.path());
+        }
+        for tree in collector.trees.iter().chain(&more.trees) {
+            names.reserve(&tree.path());
+        }
     }
     names.learn_node(&node.name);
     for file in ["/proc/sys/kernel/hostname", "/etc/hostname", "/var/lib/calico/nodename"] {
@@ -132,13 +145,14 @@ async fn names(host: &Host, node: &Node, private: &[(Artifact, Reading)]) -> Nam
         }
     }
     let first = |path: &Path| {
-        path.components().next().map(|first| first.as_os_str().to_string_lossy().into_owned())
+        let first = path.components().next();
+        first.map(|first| first.as_os_str().to_string_lossy().into_owned()).unwrap_or_default()
     };
     for found in host.list(&POD_FOLDERS).await.found {
-        first(&found.path).into_iter().for_each(|folder| names.learn_pod_folder(&folder));
+        names.learn_pod_folder(&first(&found.path));
     }
     for found in host.list(&CONTAINER_LINKS).await.found {
-        first(&found.path).into_iter().for_each(|link| names.learn_container_link(&link));
+        names.learn_container_link(&first(&found.path));
     }
     names
 }
@@ -180,7 +194,10 @@ fn read_key(path: &Path) -> anyhow::Result<String> {
     let file = options.read(true).custom_flags(O_NOFOLLOW | O_NONBLOCK).open(path)?;
     let metadata = file.metadata()?;
     ensure!(metadata.is_file(), "it is no regular file");
-    ensure!(metadata.mode() & 0o077 == 0, "others may read or write it (its mode is to be 0600)");
+    ensure!(
+        metadata.mode().trailing_zeros() >= 6,
+        "others may read or write it (its mode is to be 0600)"
+    );
     let ours = nix::unistd::geteuid().as_raw();
     ensure!([0, ours].contains(&metadata.uid()), "it belongs to another user");
     let mut text = String::new();
