@@ -176,6 +176,7 @@ Examples:
   sudo -E calivet node diags                     everything, into the current folder
   sudo -E calivet node diags --since 2h          only logs that were written to in the last two hours
   sudo -E calivet node diags --only bird,felix   only these collectors
+  sudo -E calivet node diags --obfuscate         names and addresses replaced by pseudonyms
   sudo -E calivet node diags --dry-run           the list of what would be read and run
   sudo -E calivet node diags --output-file - | ssh support 'cat > node-1.tar.gz'
 
@@ -229,6 +230,16 @@ pub struct NodeDiags {
         hide_possible_values = true
     )]
     pub skip: Vec<String>,
+
+    /// Replace names of nodes and pods, and addresses, by pseudonyms; what they stand for is written to
+    /// `PATH.map.json`, which is to stay on this host
+    #[arg(long)]
+    pub obfuscate: bool,
+
+    /// The key of the pseudonyms: the same key gives the same pseudonyms on every node. Made if it is not there
+    /// [default: calivet-obfuscation.key, beside the bundle]
+    #[arg(long, value_name = "FILE", requires = "obfuscate")]
+    pub obfuscation_key: Option<PathBuf>,
 
     /// List what would be read and run, and write nothing
     #[arg(long)]

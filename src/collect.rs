@@ -272,7 +272,8 @@ impl Run {
         let mut stream = match artifact.sensitivity {
             Sensitivity::Public => self.redactor.stream_values_only(),
             _ => self.redactor.stream(),
-        };
+        }
+        .of(&artifact.path());
         let (chunks, mut received) = mpsc::channel::<Vec<u8>>(1);
         let mut sent = Sent { sender, digest: Sha256::new(), bytes: 0 };
         let mut came = 0;

@@ -15,6 +15,7 @@
 //! | --- | --- |
 //! | [`bird`], [`processes`], [`felix`] | parsers: bytes in, typed facts out; they know no host |
 //! | [`archive`] | the tar.gz format: a writer whose every prefix can be read, a reader with limits |
+//! | [`obfuscate`] | pseudonyms for names and addresses |
 //! | [`redact`] | what must not leave the node |
 //! | [`host`] | the only door to a machine or a bundle: files, processes, sockets, programs |
 //! | [`status`] | BGP peers and Calico agents of a node, from evidence |
@@ -35,6 +36,7 @@ pub mod collectors;
 pub mod commands;
 pub mod felix;
 pub mod host;
+pub mod obfuscate;
 pub mod output;
 pub mod processes;
 pub mod redact;

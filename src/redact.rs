@@ -32,6 +32,7 @@ use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
+use crate::obfuscate::{self, Obfuscator};
 use grams::Grams;
 use rules::KNOWN_VALUE;
 use scan::{Cut, Leaves, Scanner};
@@ -43,6 +44,7 @@ pub use secrets::Secrets;
 #[derive(Clone)]
 pub struct Redactor {
     known: Arc<Grams>,
+    obfuscator: Option<Obfuscator>,
 }
 
 impl fmt::Debug for Redactor {
@@ -55,7 +57,13 @@ impl Redactor {
     /// Knows the rules by format and these secrets by value.
     #[must_use]
     pub fn new(secrets: &Secrets) -> Self {
-        Self { known: Arc::new(secrets.search()) }
+        Self { known: Arc::new(secrets.search()), obfuscator: None }
+    }
+
+    /// Names and addresses are replaced too, after the secrets were cut out.
+    #[must_use]
+    pub fn obfuscating(self, obfuscator: Obfuscator) -> Self {
+        Self { obfuscator: Some(obfuscator), ..self }
     }
 
     /// For one text in which a secret may stand: every rule applies.
@@ -103,6 +111,8 @@ pub struct Stream {
     /// The beginning of a line whose end has not come yet.
     held: Vec<u8>,
     counts: [u64; KNOWN_VALUE + 1],
+    obfuscator: Option<Obfuscator>,
+    obfuscation: Option<obfuscate::Stream>,
 }
 
 /// The text that is held back may hold a secret.
@@ -120,12 +130,29 @@ impl Stream {
             scanner: Scanner::new(),
             held: Vec::new(),
             counts: [0; KNOWN_VALUE + 1],
+            obfuscation: redactor.obfuscator.as_ref().map(|obfuscator| obfuscator.stream("")),
+            obfuscator: redactor.obfuscator.clone(),
         }
+    }
+
+    /// The text is that of the artifact at this path in the bundle; to be said before any of it comes.
+    #[must_use]
+    pub fn of(self, path: &str) -> Self {
+        let obfuscation = self.obfuscator.as_ref().map(|obfuscator| obfuscator.stream(path));
+        Self { obfuscation, ..self }
     }
 
     /// Takes the next chunk and gives what can be written by now, which may be nothing.
     #[must_use]
     pub fn push(&mut self, chunk: Vec<u8>) -> Vec<u8> {
+        let redacted = self.cut(chunk);
+        match &mut self.obfuscation {
+            Some(obfuscation) if !redacted.is_empty() => obfuscation.push(redacted),
+            _ => redacted,
+        }
+    }
+
+    fn cut(&mut self, chunk: Vec<u8>) -> Vec<u8> {
         let together = self.held.len() + chunk.len();
         if together < scan::PIECE + scan::OVERLAP && !chunk.iter().any(|&byte| scan::is_end(byte)) {
             if self.held.is_empty() {
@@ -148,10 +175,18 @@ impl Stream {
     #[must_use]
     pub fn finish(mut self) -> (Vec<u8>, BTreeMap<String, u64>) {
         let held = take(&mut self.held);
-        let rest = self.redact(held, true);
+        let mut rest = self.redact(held, true);
         let mut counts = BTreeMap::new();
         for (rule, &count) in self.counts.iter().enumerate().filter(|&(_, &count)| count > 0) {
             *counts.entry(rules::name(rule).to_owned()).or_insert(0) += count;
+        }
+        if let Some(mut obfuscation) = self.obfuscation {
+            rest = obfuscation.push(rest);
+            let (end, count) = obfuscation.finish();
+            rest.extend(end);
+            if count > 0 {
+                counts.insert("obfuscated".to_owned(), count);
+            }
         }
         (rest, counts)
     }

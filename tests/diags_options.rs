@@ -259,7 +259,8 @@ fn quiet_says_nothing_but_the_path_and_a_reader_that_goes_away_is_survived() {
     drop(child.stdout.take());
     let output = child.wait_with_output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(3), "{said}");
+    // The pipe may have taken a beginning before it was closed (1: a bundle that is not whole), or nothing (3).
+    assert!(matches!(output.status.code(), Some(1 | 3)), "{:?}: {said}", output.status);
     assert!(!said.contains("panicked") && said.lines().count() <= 1, "{said}");
 }
 

@@ -18,6 +18,7 @@ mod hostile_sockets;
 mod lab;
 mod node_diags;
 mod node_status;
+mod obfuscation;
 mod programs;
 mod root;
 mod run;

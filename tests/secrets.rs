@@ -130,3 +130,40 @@ fn no_secret_of_the_node_is_in_its_bundle() {
     let key = item("host/etc/cni/net.d/calico-tls/etcd-key");
     assert_eq!((&key["outcome"], &key["bytes"]), (&"skipped".into(), &0.into()));
 }
+
+#[test]
+fn the_settings_that_reached_calivet_are_told_and_what_is_secret_in_them_is_not() {
+    let root = Root::new()
+        .process(1, &["/sbin/init"])
+        .file("/root/kubeconfig", "users:\n- user:\n    token: kubeconfig-token-7Qx41\n")
+        .file(
+            "/var/log/calico/felix/current",
+            "using kubeconfig-token-7Qx41 and etcd-Passw0rd-9\n",
+        );
+    let folder = TempDir::new().unwrap();
+    let diags = run(Command::new(env!("CARGO_BIN_EXE_calivet"))
+        .arg("--root")
+        .arg(root.path())
+        .args(["node", "diags", "-o", "json", "--output-file"])
+        .arg(folder.path().join("b.tar.gz"))
+        .env("ETCD_ENDPOINTS", "https://admin:url-Passw0rd-3@10.0.0.1:2379")
+        .env("ETCD_PASSWORD", "etcd-Passw0rd-9")
+        .env("KUBECONFIG", "/root/kubeconfig"));
+    let environment = &diags.json()["options"]["environment"];
+    assert_eq!(environment["KUBECONFIG"], "/root/kubeconfig");
+    assert_eq!(environment["ETCD_PASSWORD"], "[set]");
+    let endpoints = environment["ETCD_ENDPOINTS"].as_str().unwrap();
+    assert!(endpoints.contains("@10.0.0.1:2379"), "{endpoints}");
+    let unpacked = run(Command::new("tar")
+        .arg("-xzf")
+        .arg(folder.path().join("b.tar.gz"))
+        .arg("-C")
+        .arg(folder.path()));
+    assert_eq!(unpacked.status, 0, "{unpacked:?}");
+    for secret in ["url-Passw0rd-3", "etcd-Passw0rd-9", "kubeconfig-token-7Qx41"] {
+        assert!(!diags.stdout.contains(secret), "{secret} is in the manifest");
+        let found =
+            run(Command::new("grep").args(["-rlF", secret]).arg(folder.path().join("diagnostics")));
+        assert_eq!((found.status, found.stdout.as_str()), (1, ""), "{secret}");
+    }
+}

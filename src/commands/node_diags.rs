@@ -7,7 +7,9 @@
 //! The manifest and the summary are written twice: first with what is known at the start, so that a bundle that
 //! was cut off explains itself, and last with everything; who unpacks the bundle sees the last ones.
 
+mod environment;
 mod learn;
+mod obfuscation;
 mod plan;
 mod record;
 mod signals;
@@ -22,6 +24,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::sync::{mpsc, watch};
 
 use self::learn::Learned;
+use self::obfuscation::Obfuscation;
 use self::record::Recorder;
 use self::signals::{Ends, Left, unless};
 use super::{Exit, Misuse};
@@ -30,9 +33,9 @@ use crate::archive::writer::{WriteError, Writer};
 use crate::bundle::manifest::Manifest;
 use crate::cli::{self, Format, Options};
 use crate::collect::{self, Run, Stop, Task};
-use crate::host::{Evidence, Host, Outcome};
+use crate::host::{Artifact, Evidence, Host, Outcome, Reading};
 use crate::output::{self, Output};
-use crate::redact::Redactor;
+use crate::redact::{Redactor, Secrets};
 use crate::status;
 use crate::untouched::Fingerprint;
 
@@ -105,7 +108,19 @@ impl Diags<'_> {
 
         let learning = learn::learn(&host, &node, side_by_side, self.first());
         let learned = unless(&self.stop, learning).await;
-        let redactor = Arc::new(Redactor::new(&self.learned(learned, &mut opening)));
+        let (secrets, named) = self.learned(learned, &mut opening);
+        let obfuscation = Obfuscation::begin(&host, &node, &named, args, &path).await?;
+        let redactor = Arc::new(match &obfuscation {
+            Some(obfuscation) => {
+                obfuscation.conceal(&mut opening);
+                obfuscation.redactor(secrets)
+            }
+            None => Redactor::new(&secrets),
+        });
+        opening.options["environment"] = environment::settings()
+            .into_iter()
+            .map(|(name, value)| (name, redactor.redact_name(&value)))
+            .collect();
         // A bundle without even this is none: an error here is the command's.
         writer.add("manifest.json", opening.to_json()?, Timestamp::now()).await?;
         let max_bytes = args.max_size.map(|size| size.as_u64());
@@ -125,7 +140,11 @@ impl Diags<'_> {
             let shown = |name: &str| redactor.redact_name(name);
             opening.untouched = Some(before.compare(&after, shown));
         }
-        self.close(recorder, opening, &path).await
+        let exit = self.close(recorder, opening, &path).await?;
+        if let Some(obfuscation) = obfuscation {
+            output.note(&obfuscation.write_map()?);
+        }
+        Ok(exit)
     }
 
     /// The bound on a step for which everything else waits.
@@ -145,11 +164,15 @@ impl Diags<'_> {
         Ok((file, path))
     }
 
-    /// Notes in the manifest how the learning of secrets went. `None`: the run was ended before; nothing is
-    /// collected then, so there is nothing to cut a secret out of.
-    fn learned(&self, learned: Option<Learned>, manifest: &mut Manifest) -> crate::redact::Secrets {
-        let Some(Learned { secrets, mut learning }) = learned else {
-            return crate::redact::Secrets::default();
+    /// Notes in the manifest how the learning of secrets went, and gives the secrets and what names other nodes.
+    /// `None`: the run was ended before; nothing is collected then, so there is nothing to cut a secret out of.
+    fn learned(
+        &self,
+        learned: Option<Learned>,
+        manifest: &mut Manifest,
+    ) -> (Secrets, Vec<(Artifact, Reading)>) {
+        let Some(Learned { secrets, named, mut learning }) = learned else {
+            return Default::default();
         };
         // A name or a reason may hold what was learned from another file.
         let redactor = Redactor::new(&secrets);
@@ -168,7 +191,7 @@ impl Diags<'_> {
             ));
         }
         manifest.secrets = Some(learning);
-        secrets
+        (secrets, named)
     }
 
     /// Writes what can be known only at the end, and tells how it went.

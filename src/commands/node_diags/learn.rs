@@ -12,6 +12,8 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use tokio::time::{Instant, timeout_at};
 
+use super::environment;
+use super::obfuscation::names_nodes;
 use crate::bundle::manifest::{Learning, Unread};
 use crate::collect;
 use crate::collectors::{COLLECTORS, Node};
@@ -26,6 +28,8 @@ const PARTS: u32 = 4;
 pub(super) struct Learned {
     /// The node's secrets.
     pub(super) secrets: Secrets,
+    /// The files among them that tell names of other nodes.
+    pub(super) named: Vec<(Artifact, Reading)>,
     /// How it went.
     pub(super) learning: Learning,
 }
@@ -54,6 +58,9 @@ pub(super) async fn learn(
         .for_each_concurrent(side_by_side, |place| reader.place(place))
         .await;
     let mut learned = reader.learned.into_inner().unwrap_or_else(PoisonError::into_inner);
+    for secret in environment::secrets() {
+        learned.secrets.learn_value(&secret);
+    }
     learned.learning.values = learned.secrets.len() as u64;
     learned.learning.unread.sort_by(|one, other| one.source.cmp(&other.source));
     learned
@@ -114,7 +121,7 @@ impl Reader<'_> {
                     self.unread(file.describe(), Outcome::Timeout, reason.clone());
                 }
             }
-            self.take(&file, &reading);
+            self.take(file, reading);
         }
     }
 
@@ -133,7 +140,7 @@ impl Reader<'_> {
         read.map(|found| tree.leaf(&found.path)).collect()
     }
 
-    fn take(&self, file: &Artifact, reading: &Reading) {
+    fn take(&self, file: Artifact, reading: Reading) {
         let mut learned = self.learned.lock().unwrap_or_else(PoisonError::into_inner);
         let secrets = &mut learned.secrets;
         let learn = AssertUnwindSafe(|| match file.sensitivity {
@@ -148,6 +155,10 @@ impl Reader<'_> {
         } else if reading.outcome.is_trouble() {
             let reason = reading.reason.clone().unwrap_or_default();
             self.unread(file.describe(), reading.outcome, reason);
+        }
+        if names_nodes(&file) {
+            let mut learned = self.learned.lock().unwrap_or_else(PoisonError::into_inner);
+            learned.named.push((file, reading));
         }
     }
 

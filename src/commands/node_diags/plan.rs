@@ -6,6 +6,7 @@ use futures_util::StreamExt;
 use serde_json::json;
 use tokio::time::{Instant, timeout_at};
 
+use super::environment;
 use crate::cli::{self, Format, Options};
 use crate::collect::{self, Task, Work};
 use crate::collectors::{self, COLLECTORS, Node};
@@ -51,6 +52,7 @@ pub(super) fn wanted(node: Node, options: &Options, args: &cli::NodeDiags) -> No
             None => max_file_bytes,
         },
         config: options.config.clone(),
+        credentials: environment::credentials(),
         ..node
     }
 }
@@ -132,6 +134,7 @@ pub(super) fn recorded_options(options: &Options, args: &cli::NodeDiags) -> serd
         "maxFileBytes": args.max_file_size.as_u64(),
         "maxBytes": args.max_size.map(|size| size.as_u64()),
         "deadlineMs": args.deadline.map(milliseconds),
+        "obfuscate": args.obfuscate,
         "only": args.only,
         "skip": args.skip,
     })

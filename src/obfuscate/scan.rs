@@ -1,0 +1,359 @@
+//! Goes over a text word by word and replaces what is a name or an address.
+//!
+//! What stands at a word depends on no more than [`BEHIND`] bytes before it and [`AHEAD`] bytes from it on. So a
+//! text gives the same however it is cut into chunks, memory is bounded, and time is linear in the text.
+
+use std::fmt::{Display, Write as _};
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::{Arc, Mutex};
+
+use super::address::{Addresses, network_v4, network_v6};
+use super::hardware;
+use super::key::Key;
+use super::names::{Index, Names};
+use super::parse;
+use super::recent::Recent;
+use super::record::{Ledger, Record};
+
+/// How many bytes before a word may matter.
+pub(super) const BEHIND: usize = 64;
+/// How many bytes from a word's beginning on may matter: a name of 253 bytes with doubled dashes.
+pub(super) const AHEAD: usize = 512;
+
+/// What a text is replaced by, word by word.
+#[derive(Debug)]
+pub(super) struct Scanner {
+    key: Key,
+    addresses: Addresses,
+    ipv4: Recent<Ipv4Addr, Ipv4Addr>,
+    ipv6: Recent<Ipv6Addr, Ipv6Addr>,
+    macs: Recent<[u8; 6], [u8; 6]>,
+    interfaces: Recent<[u8; 11], [u8; 11]>,
+    pub(super) record: Record,
+    /// What the place that was found last is replaced by.
+    spelled: String,
+}
+
+/// What stands at a word.
+enum Found {
+    /// To be replaced, from where, to where; by what is in [`Scanner::spelled`].
+    Other(usize, usize),
+    /// An address that stays; it ends here.
+    Same(usize),
+}
+
+/// Letters and digits; all else parts words.
+#[inline]
+pub(super) fn is_word(byte: u8) -> bool {
+    WORD[usize::from(byte)]
+}
+
+/// One look instead of three comparisons: every byte of every log goes through it.
+static WORD: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        table[byte as usize] = byte.is_ascii_alphanumeric();
+        byte += 1;
+    }
+    table
+};
+
+impl Scanner {
+    pub(super) fn new(key: Key, ledger: Arc<Mutex<Ledger>>) -> Self {
+        Self {
+            addresses: Addresses::new(key.clone()),
+            key,
+            ipv4: Recent::new(),
+            ipv6: Recent::new(),
+            macs: Recent::new(),
+            interfaces: Recent::new(),
+            record: Record::new(ledger),
+            spelled: String::new(),
+        }
+    }
+
+    /// Goes over the words that begin at or after `from` and before `limit`, and appends what they become to
+    /// `out`. Returns how far the text was dealt with.
+    pub(super) fn scan(
+        &mut self,
+        index: &Index,
+        text: &[u8],
+        from: usize,
+        limit: usize,
+        out: &mut Vec<u8>,
+    ) -> usize {
+        let (mut copied, mut at) = (from, from);
+        // The rest of a word whose beginning was dealt with.
+        if from > 0 && is_word(text[from - 1]) {
+            at += word_length(&text[from..]);
+        }
+        while at < limit {
+            if !is_word(text[at]) {
+                at += 1;
+                continue;
+            }
+            let end = at + word_length(&text[at..]);
+            if is_dull(index, text, at, end) {
+                at = end;
+                continue;
+            }
+            match self.word(index, text, at, end, copied) {
+                Some(Found::Other(start, stop)) => {
+                    out.extend_from_slice(&text[copied..start]);
+                    out.extend_from_slice(self.spelled.as_bytes());
+                    copied = stop;
+                    at = stop;
+                }
+                Some(Found::Same(stop)) => at = stop,
+                None => at = end,
+            }
+        }
+        let done = at.max(limit).min(text.len());
+        out.extend_from_slice(&text[copied..done]);
+        done
+    }
+
+    /// What stands at the word from `start` to `end`; nothing before `copied` can be replaced any more.
+    #[inline]
+    fn word(
+        &mut self,
+        index: &Index,
+        text: &[u8],
+        start: usize,
+        end: usize,
+        copied: usize,
+    ) -> Option<Found> {
+        let next = text.get(end).copied().unwrap_or(b' ');
+        let before = if start > 0 { text[start - 1] } else { b' ' };
+        let first = text[start];
+        if let Some(found) = self.at(index, text, start, end, next, copied) {
+            return Some(found);
+        }
+        // An escape may stand right before a word and look like its beginning: `\n10.0.0.2`, `%2F10.0.0.2`.
+        let escape = match (before, first) {
+            (b'\\', b'n' | b't' | b'r') => 1,
+            (b'\\', b'x') => 3,
+            (b'\\', b'u') => 5,
+            (b'%', _) => 2,
+            // A terminal's colour: `ESC [ 1 ; 3 2 m`.
+            (b'[' | b';', b'0'..=b'9') => {
+                let digits = text[start..end].iter().take_while(|byte| byte.is_ascii_digit());
+                let digits = digits.count();
+                if text.get(start + digits) == Some(&b'm') { digits + 1 } else { 0 }
+            }
+            _ => 0,
+        };
+        if escape > 0 && start + escape < end {
+            return self.at(index, text, start + escape, end, next, copied);
+        }
+        None
+    }
+
+    #[inline]
+    fn at(
+        &mut self,
+        index: &Index,
+        text: &[u8],
+        start: usize,
+        end: usize,
+        next: u8,
+        copied: usize,
+    ) -> Option<Found> {
+        let first = text[start];
+        let found = match next {
+            b'.' if first.is_ascii_digit() || end - start == 1 => self.dotted(text, start, end),
+            b'-' if first.is_ascii_digit() && end - start <= 3 => self.dashed(text, start),
+            b'_' => self.protocol(text, start, end),
+            _ => None,
+        };
+        if found.is_some() {
+            return found;
+        }
+        if end - start <= 4
+            && (next == b':' || start > 0 && text[start - 1] == b':')
+            && let Some(found) = self.colons(text, start, copied)
+        {
+            return Some(found);
+        }
+        if let Some((stop, pseudonym)) = index.find(text, start, end) {
+            self.record.name();
+            pseudonym.clone_into(&mut self.spelled);
+            return Some(Found::Other(start, stop));
+        }
+        if first == b'c' && end - start == 15 {
+            self.interface(&text[start..end], start)
+        } else {
+            None
+        }
+    }
+
+    /// `cali` and eleven hexadecimal digits.
+    fn interface(&mut self, word: &[u8], start: usize) -> Option<Found> {
+        let hash = word.strip_prefix(b"cali")?;
+        if !hash.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
+            return None;
+        }
+        let hash = *hash.first_chunk()?;
+        let (pseudonym, is_new) =
+            self.interfaces.get(hash, || hardware::interface(&self.key, hash));
+        self.record.interface(hash, is_new);
+        self.spelled.clear();
+        self.spelled.push_str("cali");
+        self.spelled.extend(pseudonym.map(char::from));
+        Some(Found::Other(start, start + word.len()))
+    }
+
+    /// `10.0.0.2`, `10.0.0.0/8`, `2.0.0.10.in-addr.arpa`, `8.b.d.0.1.0.0.2.ip6.arpa`.
+    fn dotted(&mut self, text: &[u8], start: usize, end: usize) -> Option<Found> {
+        if let Some((count, octets, stop)) = parse::reversed_v4(text, start) {
+            let original = Ipv4Addr::from(octets);
+            let pseudonym = self.ipv4(original);
+            let labels: Vec<String> =
+                pseudonym.octets()[..count].iter().rev().map(ToString::to_string).collect();
+            return Some(self.replaced(original == pseudonym, start, stop, labels.join(".")));
+        }
+        if let Some((count, original, stop)) = parse::reversed_v6(text, start, end) {
+            let pseudonym = self.ipv6(original);
+            let digits = format!("{:032x}", pseudonym.to_bits());
+            let labels: Vec<String> =
+                digits[..count].chars().rev().map(|digit| digit.to_string()).collect();
+            return Some(self.replaced(original == pseudonym, start, stop, labels.join(".")));
+        }
+        let (original, stop) = parse::v4(text, start, b".")?;
+        if parse::is_version(text, start, stop) {
+            return Some(Found::Same(stop));
+        }
+        let pseudonym = self.ipv4(original);
+        let network = parse::length_v4(text, stop)
+            .map_or(pseudonym, |length| network_v4(original, pseudonym, length));
+        Some(self.replaced(original == network, start, stop, network))
+    }
+
+    /// The address in a host's name: `ip-10-0-0-2`, `10-0-0-2.default.pod.cluster.local`.
+    fn dashed(&mut self, text: &[u8], start: usize) -> Option<Found> {
+        let (dash, (original, stop)) = ["-", "--"]
+            .into_iter()
+            .find_map(|dash| Some((dash, parse::dashed_v4(text, start, dash.as_bytes())?)))?;
+        let pseudonym = self.ipv4(original);
+        let spelled = pseudonym.to_string().replace('.', dash);
+        Some(self.replaced(original == pseudonym, start, stop, spelled))
+    }
+
+    /// The address in a name of BIRD's: `Mesh_10_0_0_2`, `Node_fd80_24e2_f998_72d7__2_port_179`.
+    fn protocol(&mut self, text: &[u8], start: usize, end: usize) -> Option<Found> {
+        const KINDS: [&[u8]; 5] = [b"Mesh", b"Node", b"Global", b"Workload", b"Local"];
+        if !KINDS.contains(&&text[start..end]) {
+            return None;
+        }
+        let start = end + 1;
+        if let Some((original, stop)) = parse::v4(text, start, b"_") {
+            let pseudonym = self.ipv4(original);
+            let spelled = pseudonym.to_string().replace('.', "_");
+            return Some(self.replaced(original == pseudonym, start, stop, spelled));
+        }
+        let (original, stop) = parse::underscored_v6(text, start)?;
+        let pseudonym = self.ipv6(original);
+        let spelled = pseudonym.to_string().replace([':', '.'], "_");
+        Some(self.replaced(original == pseudonym, start, stop, spelled))
+    }
+
+    /// A MAC or an IPv6 address.
+    fn colons(&mut self, text: &[u8], start: usize, copied: usize) -> Option<Found> {
+        let start = parse::colons_start(text, start).filter(|&start| start >= copied)?;
+        let run = parse::colons(text, start)?;
+        if let Some(places) = run.macs() {
+            let mut spelled = text[start..run.end].to_vec();
+            for place in places {
+                self.mac(&mut spelled[3 * place..3 * place + 17]);
+            }
+            let same = spelled == text[start..run.end];
+            let spelled = String::from_utf8_lossy(&spelled).into_owned();
+            return Some(self.replaced(same, start, run.end, spelled));
+        }
+        let (original, stop, style) = run.ipv6(text)?;
+        let pseudonym = self.ipv6(original);
+        let network = parse::length(text, stop, 128)
+            .map_or(pseudonym, |length| network_v6(original, pseudonym, length));
+        Some(self.replaced(original == network, start, stop, style.spell(network)))
+    }
+
+    /// Replaces a MAC where it stands, in the case in which it is written.
+    fn mac(&mut self, spelled: &mut [u8]) {
+        let mut address = [0; 6];
+        for (octet, pair) in address.iter_mut().zip(spelled.chunks(3)) {
+            *octet = parse::hex_digit(pair[0]) << 4 | parse::hex_digit(pair[1]);
+        }
+        let (pseudonym, is_new) = self.macs.get(address, || hardware::mac(&self.key, address));
+        if address != pseudonym {
+            self.record.mac(address, is_new);
+        }
+        let upper = spelled.iter().any(u8::is_ascii_uppercase);
+        for (pair, octet) in spelled.chunks_mut(3).zip(pseudonym) {
+            let digits = if upper { b"0123456789ABCDEF" } else { b"0123456789abcdef" };
+            pair[0] = digits[usize::from(octet >> 4)];
+            pair[1] = digits[usize::from(octet & 15)];
+        }
+    }
+
+    pub(super) fn ipv4(&mut self, original: Ipv4Addr) -> Ipv4Addr {
+        let (pseudonym, is_new) = self.ipv4.get(original, || self.addresses.ipv4(original));
+        if original != pseudonym {
+            self.record.ipv4(original, is_new);
+        }
+        pseudonym
+    }
+
+    pub(super) fn ipv6(&mut self, original: Ipv6Addr) -> Ipv6Addr {
+        let (pseudonym, is_new) = self.ipv6.get(original, || self.addresses.ipv6(original));
+        if original != pseudonym {
+            self.record.ipv6(original, is_new);
+        }
+        pseudonym
+    }
+
+    fn replaced(&mut self, same: bool, start: usize, stop: usize, by: impl Display) -> Found {
+        if same {
+            return Found::Same(stop);
+        }
+        self.spelled.clear();
+        // Writing to memory does not fail.
+        let _ = write!(self.spelled, "{by}");
+        Found::Other(start, stop)
+    }
+}
+
+/// Whether nothing can stand at a word: true of most words, and told by a few looks.
+#[inline]
+fn is_dull(index: &Index, text: &[u8], start: usize, end: usize) -> bool {
+    let first = text[start];
+    let by_next = match text.get(end) {
+        Some(b'.') => first.is_ascii_digit() || end - start == 1,
+        Some(b'-') => first.is_ascii_digit() && end - start <= 3,
+        Some(b'_') => matches!(first, b'M' | b'N' | b'G' | b'W' | b'L'),
+        Some(b':') => end - start <= 4 && first.is_ascii_hexdigit(),
+        _ => false,
+    };
+    let by_before = match start.checked_sub(1).map(|before| text[before]) {
+        Some(b':') => end - start <= 4 && first.is_ascii_hexdigit(),
+        Some(b'\\' | b'%') => true,
+        Some(b'[' | b';') => first.is_ascii_digit(),
+        _ => false,
+    };
+    let is_interface = first == b'c' && end - start == 15;
+    !(by_next | by_before | is_interface | index.may_begin(text, start, end))
+}
+
+#[inline]
+fn word_length(text: &[u8]) -> usize {
+    text.iter().position(|&byte| !is_word(byte)).unwrap_or(text.len())
+}
+
+/// Whether a name has an address in it that is replaced wherever it stands.
+pub(super) fn holds_address(name: &str) -> bool {
+    let key = Key::new(&[0; 32]);
+    let index = Index::new(&key, &Names::default());
+    let mut out = Vec::new();
+    Scanner::new(key, Arc::default()).scan(&index, name.as_bytes(), 0, name.len(), &mut out);
+    out != name.as_bytes()
+}

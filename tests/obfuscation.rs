@@ -1,0 +1,248 @@
+//! `calivet node diags --obfuscate`: what must not occur in the bundle, and what must be the same in it.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::lab::{Daemons, Lab, peers};
+use crate::root::Root;
+use crate::run::run;
+
+/// Writes a bundle of `root` as `NAME.tar.gz` and gives the bytes of the archive, unpacked, names included.
+#[track_caller]
+fn bundle(root: &Path, folder: &Path, name: &str, options: &[&str]) -> Vec<u8> {
+    let archive = folder.join(format!("{name}.tar.gz"));
+    let diags = run(Command::new(env!("CARGO_BIN_EXE_calivet"))
+        .arg("--root")
+        .arg(root)
+        .args(["node", "diags", "-q"])
+        .args(options)
+        .arg("--output-file")
+        .arg(&archive));
+    assert!(diags.status <= 1, "{diags:?}");
+    let unpacked = Command::new("gzip").arg("-dc").arg(&archive).output().unwrap();
+    assert!(unpacked.status.success());
+    unpacked.stdout
+}
+
+/// A document of a bundle's.
+#[track_caller]
+fn document(archive: &[u8], folder: &Path, path: &str) -> String {
+    let unpacked = TempDir::new_in(folder).unwrap();
+    let tar = unpacked.path().join("bundle.tar");
+    fs::write(&tar, archive).unwrap();
+    let done = run(Command::new("tar").arg("-xf").arg(&tar).arg("-C").arg(unpacked.path()));
+    assert_eq!((done.status, done.stderr.as_str()), (0, ""));
+    fs::read_to_string(unpacked.path().join("diagnostics").join(path)).unwrap()
+}
+
+fn count(text: &[u8], wanted: &str) -> usize {
+    let text = text.to_ascii_lowercase();
+    let wanted = wanted.to_ascii_lowercase();
+    text.windows(wanted.len()).filter(|window| *window == wanted.as_bytes()).count()
+}
+
+#[track_caller]
+fn assert_mode_0600(path: &Path) {
+    let mode = fs::symlink_metadata(path).unwrap().permissions().mode();
+    assert_eq!(mode & 0o7777, 0o600, "{}", path.display());
+}
+
+/// Names and addresses that must not leave, each planted in the root below.
+const PLANTED: &[&str] = &[
+    "xanadu-17",
+    "xanadu-18",
+    "corp.example.org",
+    "hq.example.org",
+    "web-7d4b9c6f5-x2x7p",
+    "web--7d4b9c6f5--x2x7p",
+    "calico-node-q8z7w",
+    "payroll",
+    "10.83.44.2",
+    "10.83.44.3",
+    "10_83_44_3",
+    "10-83-44-9",
+    "2.44.83.10.in-addr",
+    "022C530A",
+    "172.29.77.5",
+    "198.18.77.5",
+    "fd77:aaaa:1::5",
+    "fd77_aaaa_1__5",
+    "fd77aaaa00010000",
+    "::ffff:a53:2c02",
+    "52:54:00:77:88:99",
+    "cali0a1b2c3d4e5",
+];
+
+fn planted() -> Root {
+    let log = "2026-11-23 02:33:26.123 [INFO][412] felix/x.go 12: on xanadu-17 cali0a1b2c3d4e5 10.83.44.2/32 \
+        workload=payroll/web-7d4b9c6f5-x2x7p WEP xanadu--17-k8s-web--7d4b9c6f5--x2x7p-eth0 by calico-node-q8z7w\n\
+        to \\n10.83.44.3\\n [::ffff:a53:2c02]:179 ip-10-83-44-9.hq.example.org 2.44.83.10.in-addr.arpa\n\
+        IN=cali0a1b2c3d4e5 MAC=ee:ee:ee:ee:ee:ee:52:54:00:77:88:99:08:00 SRC=172.29.77.5 DST=198.18.77.5\n\
+        bird: Mesh_10_83_44_3: up, Node_fd77_aaaa_1__5_port_1790 down fd77:aaaa:1::5\n\
+        version 1.2.3.4 at 12:34:56 oid 1.3.6.1.4.1.2021 from 127.0.0.1 via 169.254.1.1\n";
+    let pod = "/var/log/pods/payroll_web-7d4b9c6f5-x2x7p_0a1b2c3d-1111-4000-8000-0123456789ab";
+    let calico = "/var/log/pods/kube-system_calico-node-q8z7w_0a1b2c3d-2222-4000-8000-0123456789ab";
+    Root::new()
+        .calico_node()
+        .file("/etc/hostname", "xanadu-17\n")
+        .file("/proc/sys/kernel/hostname", "xanadu-17\n")
+        .file("/var/lib/calico/nodename", "xanadu-17")
+        .file(
+            "/etc/hosts",
+            "127.0.0.1 localhost\n10.83.44.2 xanadu-17.corp.example.org xanadu-17\n10.83.44.3 xanadu-18\n",
+        )
+        .file("/etc/resolv.conf", "search hq.example.org svc.cluster.local\nnameserver 10.83.44.3\n")
+        .file("/proc/net/route", "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\neth0\t00000000\t022C530A\t0003\t0\t0\t0\t00000000\n")
+        .file("/proc/net/tcp", "  sl  local_address rem_address   st\n   0: 022C530A:00B3 032C530A:8F2C 01\n")
+        .file("/proc/net/if_inet6", "fd77aaaa000100000000000000000005 02 40 20 80     eth0\n")
+        .file("/proc/net/arp", "IP address HW type Flags HW address Mask Device\n10.83.44.3 0x1 0x2 52:54:00:77:88:99 * eth0\n")
+        .file("/var/log/calico/felix/current", log)
+        .file("/var/log/calico/xanadu-17.log", log)
+        .file(&format!("{pod}/web/0.log"), "a workload's log is not collected")
+        .file(&format!("{calico}/calico-node/0.log"), log)
+}
+
+#[test]
+fn nothing_of_names_and_addresses_is_left_in_an_obfuscated_bundle() {
+    let root = planted();
+    let folder = TempDir::new().unwrap();
+    let plain = bundle(root.path(), folder.path(), "plain", &[]);
+    for planted in PLANTED {
+        assert!(count(&plain, planted) > 0, "{planted} was not planted");
+    }
+    let hidden = bundle(root.path(), folder.path(), "hidden", &["--obfuscate"]);
+    for planted in PLANTED {
+        assert_eq!(count(&hidden, planted), 0, "{planted} is left");
+    }
+    for kept in ["version 1.2.3.4", "12:34:56", "1.3.6.1.4.1.2021", "127.0.0.1", "169.254.1.1"] {
+        assert!(count(&hidden, kept) > 0, "{kept} is gone");
+    }
+
+    let manifest: Value =
+        serde_json::from_str(&document(&hidden, folder.path(), "manifest.json")).unwrap();
+    let node = manifest["node"].as_str().unwrap();
+    assert!(node.starts_with("node-"), "{node}");
+    let status: Value =
+        serde_json::from_str(&document(&hidden, folder.path(), "status.json")).unwrap();
+    assert_eq!(status["node"], node);
+
+    // The key and the map stay, for their owner alone.
+    let (key, map) = (
+        folder.path().join("calivet-obfuscation.key"),
+        folder.path().join("hidden.tar.gz.map.json"),
+    );
+    assert_mode_0600(&key);
+    assert_mode_0600(&map);
+    let map: Value = serde_json::from_str(&fs::read_to_string(map).unwrap()).unwrap();
+    assert_eq!(map["names"][node], "xanadu-17");
+    assert_eq!(map["keyId"], manifest["options"]["obfuscationKeyId"]);
+    assert!(map["ipv4"].as_object().unwrap().values().any(|address| address == "10.83.44.2"));
+    let key = fs::read_to_string(key).unwrap();
+    assert_eq!(count(&hidden, key.trim()), 0);
+
+    // The same key again: the same pseudonyms. Another one: others.
+    let again = bundle(root.path(), folder.path(), "again", &["--obfuscate"]);
+    assert!(count(&again, node) > 0);
+    let other = folder.path().join("other.key");
+    let other = bundle(
+        root.path(),
+        folder.path(),
+        "other",
+        &["--obfuscate", "--obfuscation-key", other.to_str().unwrap()],
+    );
+    assert_eq!(count(&other, node), 0);
+}
+
+/// What a status says beside names, addresses and times.
+fn facts(status: &str) -> (Vec<Value>, Value) {
+    let status: Value = serde_json::from_str(status).unwrap();
+    let mut facts = Vec::new();
+    for family in ["ipv4", "ipv6"] {
+        let family = &status["bgp"][family];
+        for fact in ["state", "established", "notEstablished", "version", "expected", "error"] {
+            facts.push(family[fact].clone());
+        }
+        for peer in family["peers"].as_array().unwrap() {
+            for fact in ["type", "port", "state", "established", "lastError", "remoteAs", "routes"]
+            {
+                facts.push(peer[fact].clone());
+            }
+        }
+    }
+    let mut felix = status["agents"]["felix"].clone();
+    felix
+        .as_object_mut()
+        .unwrap()
+        .retain(|key, _| ["running", "live", "ready"].contains(&key.as_str()));
+    (facts, felix)
+}
+
+#[test]
+fn an_obfuscated_bundle_of_a_real_node_has_the_same_status() {
+    let Some(lab) = Lab::start(Daemons::Bird1) else { return };
+    let folder = TempDir::new().unwrap();
+    let plain = bundle(lab.root(), folder.path(), "plain", &[]);
+    let hidden = bundle(lab.root(), folder.path(), "hidden", &["--obfuscate"]);
+
+    let stored = document(&hidden, folder.path(), "status.json");
+    let read = run(Command::new(env!("CARGO_BIN_EXE_calivet"))
+        .arg("--from")
+        .arg(folder.path().join("hidden.tar.gz"))
+        .args(["node", "status", "-o", "json"]));
+    assert_eq!(read.stdout, stored);
+    let from_plain = run(Command::new(env!("CARGO_BIN_EXE_calivet"))
+        .arg("--from")
+        .arg(folder.path().join("plain.tar.gz"))
+        .args(["node", "status", "-o", "json"]));
+    assert_eq!(read.status, from_plain.status);
+    assert_eq!(facts(&stored), facts(&from_plain.stdout));
+
+    // Each peer has a pseudonym of its own, and its name and its address agree.
+    let status: Value = serde_json::from_str(&stored).unwrap();
+    let mut addresses = BTreeSet::new();
+    for family in ["ipv4", "ipv6"] {
+        for peer in status["bgp"][family]["peers"].as_array().unwrap() {
+            let (name, address) =
+                (peer["name"].as_str().unwrap(), peer["address"].as_str().unwrap_or("none"));
+            assert!(
+                peer["type"] == "other" || name.contains(&address.replace(['.', ':'], "_")),
+                "{name} {address}"
+            );
+            addresses.insert(address.to_owned());
+        }
+    }
+    assert_eq!(addresses.len(), peers::all().count());
+
+    for peer in peers::all() {
+        assert!(count(&plain, peer.address) > 0, "{} is not in the plain bundle", peer.address);
+        for spelled in [peer.address.to_owned(), peer.address.replace(['.', ':'], "_")] {
+            let left = hidden.to_ascii_lowercase();
+            let left = left.windows(spelled.len() + 1).filter(|window| {
+                window.starts_with(spelled.as_bytes()) && !window[spelled.len()].is_ascii_hexdigit()
+            });
+            assert_eq!(left.count(), 0, "{spelled} is left");
+        }
+    }
+}
+
+#[test]
+fn a_map_that_stands_there_is_left_alone() {
+    let folder = TempDir::new().unwrap();
+    let map = folder.path().join("x.tar.gz.map.json");
+    fs::write(&map, "mine").unwrap();
+    let root = Root::new();
+    let diags = run(Command::new(env!("CARGO_BIN_EXE_calivet"))
+        .arg("--root")
+        .arg(root.path())
+        .args(["node", "diags", "--obfuscate", "--output-file"])
+        .arg(folder.path().join("x.tar.gz")));
+    assert_eq!(diags.status, 3, "{diags:?}");
+    assert_eq!(fs::read_to_string(&map).unwrap(), "mine");
+    assert!(!folder.path().join("x.tar.gz").exists());
+}
