@@ -56,7 +56,7 @@ fn family(family: &FamilyStatus, unexplained: Verdict) -> Verdict {
     };
     let has_peer_down = family.peers.iter().any(|peer| !peer.established);
     // Until graceful restart ends, BIRD gives the kernel no route, and calico/node's own probe fails.
-    let withholds_routes = family.graceful_restart.is_some()
-        || family.peers.iter().any(|peer| peer.state == "wait");
+    let withholds_routes =
+        family.graceful_restart.is_some() || family.peers.iter().any(|peer| peer.state == "wait");
     if has_peer_down || withholds_routes { Verdict::Wrong } else { daemon }
 }
