@@ -56,6 +56,12 @@ pub(super) fn text(bytes: &CStr) -> String {
     bytes.to_string_lossy().into_owned()
 }
 
+/// A name or text that ends with a NUL, or without one. Bytes that are no UTF-8 become U+FFFD.
+pub(super) fn name(bytes: &[u8]) -> String {
+    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+    String::from_utf8_lossy(&bytes[..end]).into_owned()
+}
+
 /// Bytes as hexadecimal digits after `0x`.
 pub(super) fn hex(bytes: &[u8]) -> String {
     let mut digits = String::with_capacity(2 + 2 * bytes.len());

@@ -28,6 +28,9 @@ struct Row<'a> {
 /// The most links that are asked: a pod's veth has nothing to say that the others have not.
 const LINKS: usize = 256;
 
+/// `ETHTOOL_MSG_FEATURES_GET`.
+const FEATURES_GET: u8 = 11;
+
 /// Writes `features`.
 pub(super) fn write(kernel: &mut Kernel, document: &mut Document) -> Result<(), Trouble> {
     let mut links = Vec::new();
@@ -49,6 +52,8 @@ pub(super) fn write(kernel: &mut Kernel, document: &mut Document) -> Result<(), 
     document.list("features");
     for (index, name) in links {
         let mut request = ethtool::Request::new().op_features_get_do();
+        // The bindings (0.3.5) count only every other command and would ask for the rings.
+        request.header_mut().cmd = FEATURES_GET;
         request.encode().nested_header().push_dev_index(index);
         let asked = kernel.ask("ETHTOOL_MSG_FEATURES_GET", &request, |attributes| {
             document.row(&row(index, &name, attributes))

@@ -13,7 +13,7 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
-use super::attributes::{INET, INET6, attributes, hardware, ip, ip_protocol, network_number};
+use super::attributes::{INET, INET6, attributes, hardware, ip, ip_protocol, name, network_number};
 use super::document::Document;
 use super::kernel::{Kernel, Netfilter, Trouble};
 
@@ -129,14 +129,14 @@ pub(super) fn write(kernel: &mut Kernel, document: &mut Document) -> Result<(), 
     })?;
     document.list("members");
     kernel.ask("IPSET_CMD_LIST", &question(), |message| {
-        let (name, data) = parts(message);
+        let (set, data) = parts(message);
         // A set that came to be meanwhile says its type in the first of its messages.
         if let Some(kind) = text_of(message, ATTR_TYPENAME) {
-            types.insert(name.clone(), kind);
+            types.insert(set.clone(), kind);
         }
-        let kind = types.get(&name).map_or("", String::as_str);
+        let kind = types.get(&set).map_or("", String::as_str);
         for (_, value) in attributes(data) {
-            document.row(&member(&name, kind, value))?;
+            document.row(&member(&set, kind, value))?;
         }
         Ok(())
     })
@@ -149,21 +149,15 @@ fn parts(message: &[u8]) -> (String, &[u8]) {
 }
 
 fn text_of(message: &[u8], wanted: u16) -> Option<String> {
-    attributes(message).find(|(kind, _)| *kind == wanted).map(|(_, value)| text(value))
-}
-
-/// Up to the first NUL.
-fn text(bytes: &[u8]) -> String {
-    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
-    String::from_utf8_lossy(&bytes[..end]).into_owned()
+    attributes(message).find(|(kind, _)| *kind == wanted).map(|(_, value)| name(value))
 }
 
 fn header(message: &[u8]) -> Set {
     let mut set = Set::default();
     for (kind, value) in attributes(message) {
         match kind {
-            ATTR_SETNAME => set.name = text(value),
-            ATTR_TYPENAME => set.r#type = Some(text(value)),
+            ATTR_SETNAME => set.name = name(value),
+            ATTR_TYPENAME => set.r#type = Some(name(value)),
             ATTR_REVISION => set.revision = network_number(value),
             ATTR_FAMILY => {
                 set.family = match value {
@@ -249,12 +243,12 @@ fn member<'a>(set: &'a str, kind: &str, data: &[u8]) -> Member<'a> {
             PROTO => parts.protocol = value.first().copied(),
             MARK => parts.mark = network_number(value),
             ETHER => parts.mac = hardware(value, false).map(|mac| mac.to_uppercase()),
-            NAME => parts.name = Some(text(value)),
-            IFACE => parts.interface = Some(text(value)),
+            NAME => parts.name = Some(name(value)),
+            IFACE => parts.interface = Some(name(value)),
             TIMEOUT => member.timeout_seconds = network_number(value),
             BYTES => member.bytes = network_number(value),
             PACKETS => member.packets = network_number(value),
-            COMMENT => member.comment = Some(text(value)),
+            COMMENT => member.comment = Some(name(value)),
             CADT_FLAGS => {
                 let flags = network_number(value).unwrap_or_default();
                 member.nomatch = flags & FLAG_NOMATCH != 0;

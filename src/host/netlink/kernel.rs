@@ -82,6 +82,8 @@ pub(super) struct Kernel<'a> {
     clock: &'a Clock,
     buffer: Vec<u8>,
     interrupted: bool,
+    /// The generic netlink family that was looked up last.
+    family: Option<(&'static [u8], u16)>,
 }
 
 /// The kernel puts at most 32 KiB into a datagram, or one message if that is longer.
@@ -108,7 +110,7 @@ const GENL_ID_CTRL: u16 = 16;
 
 impl<'a> Kernel<'a> {
     pub(super) fn new(clock: &'a Clock) -> Self {
-        Self { clock, buffer: vec![0; BUFFER], interrupted: false }
+        Self { clock, buffer: vec![0; BUFFER], interrupted: false, family: None }
     }
 
     /// Whether the kernel said of a dump that it changed meanwhile (`NLM_F_DUMP_INTR`).
@@ -182,6 +184,9 @@ impl<'a> Kernel<'a> {
     /// The number of a generic netlink family. Asking for one by its name would make the kernel load the module that
     /// has it: the list of those that are there does not.
     fn family(&mut self, wanted: &'static [u8]) -> Result<u16, Trouble> {
+        if let Some((_, number)) = self.family.filter(|(name, _)| *name == wanted) {
+            return Ok(number);
+        }
         let mut found = None;
         self.ask("CTRL_CMD_GETFAMILY", &nlctrl::Request::new().op_getfamily_dump(), |family| {
             if family.get_family_name().is_ok_and(|name| name.to_bytes() == wanted) {
@@ -189,6 +194,7 @@ impl<'a> Kernel<'a> {
             }
             Ok(())
         })?;
+        self.family = found.map(|number| (wanted, number));
         found.ok_or_else(|| {
             let name = String::from_utf8_lossy(wanted);
             Trouble::Absent(format!("the kernel has no generic netlink family {name}"))

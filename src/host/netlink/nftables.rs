@@ -2,7 +2,7 @@
 //! may be many. Rules are the kernel's expressions on registers, not `nft`'s sentences.
 //!
 //! ```text
-//! {"family":"ip","name":"filter","handle":1,"flags":[],"chains":3}
+//! {"family":"ip","name":"filter","handle":1,"flags":[],"uses":3}
 //! {"family":"ip","table":"filter","name":"INPUT","handle":1,"type":"filter","hook":"input","priority":0,
 //!  "policy":"accept",...}
 //! {"family":"ip","table":"filter","chain":"INPUT","handle":4,"comment":"cali:abc","expressions":[
@@ -15,14 +15,14 @@ mod expressions;
 use std::ffi::CString;
 
 use netlink_bindings::nftables::{
-    self, ChainAttrs, FlowtableAttrs, FlowtableHookAttrs, GenAttrs, HookDevAttrs, Nfgenmsg,
-    NftCounterAttrs, NftHookAttrs, ObjAttrs, RuleAttrs, SetAttrs, SetDescAttrs, SetelemAttrs,
-    SetelemListAttrs, SetelemListElemAttrs, TableAttrs,
+    self, ChainAttrs, DataAttrs, ExprAttrs, ExprListAttrs, FlowtableAttrs, FlowtableHookAttrs,
+    GenAttrs, HookDevAttrs, Nfgenmsg, NftCounterAttrs, NftHookAttrs, ObjAttrs, RuleAttrs, SetAttrs,
+    SetDescAttrs, SetelemListAttrs, SetelemListElemAttrs, TableAttrs,
 };
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::attributes::{Word, flags, network_number, text};
+use super::attributes::{Word, attributes as raw, flags, name, network_number, text};
 use super::document::Document;
 use super::kernel::{Kernel, Trouble};
 use expressions::{data, expression};
@@ -68,7 +68,7 @@ struct Table {
     name: Option<String>,
     handle: Option<u64>,
     flags: Value,
-    chains: Option<u32>,
+    uses: Option<u32>,
     owner: Option<u32>,
     comment: Option<String>,
 }
@@ -100,7 +100,7 @@ struct Set {
     flags: Value,
     key_type: Option<u32>,
     key_bytes: Option<u32>,
-    data_type: Option<u32>,
+    data_type: Option<Word>,
     data_bytes: Option<u32>,
     timeout_milliseconds: Option<u64>,
     gc_interval_milliseconds: Option<u32>,
@@ -160,6 +160,9 @@ const ELEMENT_FLAGS: [&str; 2] = ["interval-end", "catchall"];
 fn flag_names(bits: u32, names: &[&str]) -> Value {
     serde_json::to_value(flags(bits, names)).unwrap_or_default()
 }
+
+/// `NFT_DATA_VERDICT`: the map gives no data but what is to be done.
+const VERDICT: u32 = 0xffff_ff00;
 
 /// A set whose elements are asked for.
 struct Wanted {
@@ -236,7 +239,7 @@ fn table(header: &Nfgenmsg, attributes: nftables::IterableTableAttrs<'_>) -> Tab
         name: None,
         handle: None,
         flags: Value::Null,
-        chains: None,
+        uses: None,
         owner: None,
         comment: None,
     };
@@ -245,7 +248,7 @@ fn table(header: &Nfgenmsg, attributes: nftables::IterableTableAttrs<'_>) -> Tab
             TableAttrs::Name(name) => table.name = Some(text(name)),
             TableAttrs::Handle(handle) => table.handle = Some(handle),
             TableAttrs::Flags(bits) => table.flags = flag_names(bits, &TABLE_FLAGS),
-            TableAttrs::Use(count) => table.chains = Some(count),
+            TableAttrs::Use(count) => table.uses = Some(count),
             TableAttrs::Owner(port) => table.owner = Some(port),
             TableAttrs::Userdata(data) => table.comment = comment(data),
             TableAttrs::Pad(_) => {}
@@ -255,6 +258,7 @@ fn table(header: &Nfgenmsg, attributes: nftables::IterableTableAttrs<'_>) -> Tab
 }
 
 fn chain(header: &Nfgenmsg, attributes: nftables::IterableChainAttrs<'_>) -> Chain {
+    let buffer = attributes.get_buf();
     let mut chain = Chain {
         family: family(header),
         table: None,
@@ -279,8 +283,6 @@ fn chain(header: &Nfgenmsg, attributes: nftables::IterableChainAttrs<'_>) -> Cha
             ChainAttrs::Type(kind) => chain.r#type = Some(text(kind)),
             ChainAttrs::Policy(policy) => chain.policy = Some(verdict_word(policy)),
             ChainAttrs::Use(count) => chain.uses = Some(count),
-            ChainAttrs::Flags(bits) => chain.flags = flag_names(bits, &CHAIN_FLAGS),
-            ChainAttrs::Userdata(data) => chain.comment = comment(data),
             ChainAttrs::Counters(counters) => {
                 for counter in counters.flatten() {
                     match counter {
@@ -302,7 +304,15 @@ fn chain(header: &Nfgenmsg, attributes: nftables::IterableChainAttrs<'_>) -> Cha
                     }
                 }
             }
-            ChainAttrs::Id(_) => {}
+            _ => {}
+        }
+    }
+    // The bindings (0.3.5) miss that the kernel has padding before them.
+    for (kind, value) in raw(buffer) {
+        match kind {
+            CHAIN_FLAGS_ATTRIBUTE => chain.flags = flag_names(bits(value), &CHAIN_FLAGS),
+            CHAIN_USERDATA => chain.comment = comment(value),
+            _ => {}
         }
     }
     chain
@@ -348,7 +358,9 @@ fn set(header: &Nfgenmsg, attributes: nftables::IterableSetAttrs<'_>) -> Set {
             SetAttrs::Flags(bits) => set.flags = flag_names(bits, &SET_FLAGS),
             SetAttrs::KeyType(kind) => set.key_type = Some(kind),
             SetAttrs::KeyLen(bytes) => set.key_bytes = Some(bytes),
-            SetAttrs::DataType(kind) => set.data_type = Some(kind),
+            SetAttrs::DataType(kind) => {
+                set.data_type = Some(Word((kind == VERDICT).then_some("verdict"), kind))
+            }
             SetAttrs::DataLen(bytes) => set.data_bytes = Some(bytes),
             SetAttrs::Timeout(time) => set.timeout_milliseconds = Some(time),
             SetAttrs::GcInterval(time) => set.gc_interval_milliseconds = Some(time),
@@ -493,31 +505,52 @@ fn element<'a>(
         object: None,
         expressions: Vec::new(),
     };
-    for attribute in attributes.flatten() {
-        match attribute {
-            SetelemAttrs::Key(key) => element.key = data(key),
-            SetelemAttrs::KeyEnd(key) => element.key_end = data(key),
-            SetelemAttrs::Data(value) => element.data = data(value),
-            // In network order, as all of nftables.
-            SetelemAttrs::Flags(bytes) => {
-                let bits = network_number(bytes);
-                let bits = bits.and_then(|bits| u32::try_from(bits).ok()).unwrap_or_default();
+    // The bindings (0.3.5) miss the padding before the last three.
+    for (kind, value) in raw(attributes.get_buf()) {
+        match kind {
+            ELEMENT_KEY => element.key = data(DataAttrs::new(value)),
+            ELEMENT_DATA => element.data = data(DataAttrs::new(value)),
+            ELEMENT_FLAGS_ATTRIBUTE => {
+                let bits = bits(value);
                 if bits != 0 {
                     element.flags = flag_names(bits, &ELEMENT_FLAGS);
                 }
             }
-            SetelemAttrs::Timeout(time) => element.timeout_milliseconds = Some(time),
-            SetelemAttrs::Expiration(time) => element.expires_milliseconds = Some(time),
-            SetelemAttrs::Userdata(data) => element.comment = comment(data),
-            SetelemAttrs::Objref(name) => element.object = Some(text(name)),
-            SetelemAttrs::Expr(one) => element.expressions.push(expression(one)),
-            SetelemAttrs::Expressions(list) => {
-                element.expressions.extend(expressions::list(list));
+            ELEMENT_TIMEOUT => element.timeout_milliseconds = network_number(value),
+            ELEMENT_EXPIRATION => element.expires_milliseconds = network_number(value),
+            ELEMENT_USERDATA => element.comment = comment(value),
+            ELEMENT_EXPRESSION => element.expressions.push(expression(ExprAttrs::new(value))),
+            ELEMENT_OBJECT => element.object = Some(name(value)),
+            ELEMENT_KEY_END => element.key_end = data(DataAttrs::new(value)),
+            ELEMENT_EXPRESSIONS => {
+                element.expressions.extend(expressions::list(ExprListAttrs::new(value)));
             }
+            _ => {}
         }
     }
     element
 }
+
+/// A number in network order, as all of nftables.
+fn bits(value: &[u8]) -> u32 {
+    network_number(value).and_then(|bits| u32::try_from(bits).ok()).unwrap_or_default()
+}
+
+// `NFTA_CHAIN_*`.
+const CHAIN_FLAGS_ATTRIBUTE: u16 = 10;
+const CHAIN_USERDATA: u16 = 12;
+
+// `NFTA_SET_ELEM_*`.
+const ELEMENT_KEY: u16 = 1;
+const ELEMENT_DATA: u16 = 2;
+const ELEMENT_FLAGS_ATTRIBUTE: u16 = 3;
+const ELEMENT_TIMEOUT: u16 = 4;
+const ELEMENT_EXPIRATION: u16 = 5;
+const ELEMENT_USERDATA: u16 = 6;
+const ELEMENT_EXPRESSION: u16 = 7;
+const ELEMENT_OBJECT: u16 = 9;
+const ELEMENT_KEY_END: u16 = 10;
+const ELEMENT_EXPRESSIONS: u16 = 11;
 
 /// The comment that `nft` keeps as its user's data: entries of type, length and value.
 fn comment(data: &[u8]) -> Option<String> {

@@ -4,13 +4,13 @@
 
 use netlink_bindings::nftables::{
     self, CompatMatchAttrs, CounterAttrs, DataAttrs, ExprAttrs, ExprBitwiseAttrs, ExprCmpAttrs,
-    ExprCounterAttrs, ExprCtAttrs, ExprFibAttrs, ExprImmediateAttrs, ExprListAttrs,
-    ExprLookupAttrs, ExprMetaAttrs, ExprNatAttrs, ExprObjrefAttrs, ExprOps, ExprPayloadAttrs,
-    ExprRejectAttrs, ExprTargetAttrs, LogAttrs, ObjData, QuotaAttrs, RangeAttrs, VerdictAttrs,
+    ExprCounterAttrs, ExprCtAttrs, ExprFibAttrs, ExprImmediateAttrs, ExprListAttrs, ExprMetaAttrs,
+    ExprNatAttrs, ExprObjrefAttrs, ExprOps, ExprPayloadAttrs, ExprRejectAttrs, ExprTargetAttrs,
+    LogAttrs, ObjData, QuotaAttrs, RangeAttrs, VerdictAttrs,
 };
 use serde_json::{Map, Value};
 
-use crate::host::netlink::attributes::{attributes, hex, text};
+use crate::host::netlink::attributes::{attributes, hex, name, network_number, text};
 
 /// All expressions of a rule.
 pub(super) fn list(list: nftables::IterableExprListAttrs<'_>) -> Vec<Value> {
@@ -286,14 +286,18 @@ fn fill(expression: &mut Map<String, Value>, operation: ExprOps<'_>) -> bool {
                 }
             }
         }
+        // The bindings (0.3.5) have them in another order than the kernel.
         ExprOps::Lookup(parts) => {
-            for part in parts.flatten() {
-                match part {
-                    ExprLookupAttrs::Set(name) => put("set", text(name).into()),
-                    ExprLookupAttrs::Sreg(register) => put("source", register.into()),
-                    ExprLookupAttrs::Dreg(register) => put("destination", register.into()),
-                    ExprLookupAttrs::Flags(bits) => put("not", (bits & 1 != 0).into()),
-                    ExprLookupAttrs::SetId(_) => {}
+            for (kind, value) in attributes(parts.get_buf()) {
+                let number = || network_number(value).into();
+                match kind {
+                    LOOKUP_SET => put("set", name(value).into()),
+                    LOOKUP_SREG => put("source", number()),
+                    LOOKUP_DREG => put("destination", number()),
+                    LOOKUP_FLAGS => {
+                        put("not", (value.last().is_some_and(|bits| bits & 1 != 0)).into())
+                    }
+                    _ => {}
                 }
             }
         }
@@ -394,6 +398,12 @@ fn fill(expression: &mut Map<String, Value>, operation: ExprOps<'_>) -> bool {
     }
     true
 }
+
+/// `NFTA_LOOKUP_*`.
+const LOOKUP_SET: u16 = 1;
+const LOOKUP_SREG: u16 = 2;
+const LOOKUP_DREG: u16 = 3;
+const LOOKUP_FLAGS: u16 = 5;
 
 /// What a match or target of iptables holds; its many zeros at the end are left out, and its length is said.
 fn put_info(put: &mut impl FnMut(&str, Value), info: &[u8]) {
