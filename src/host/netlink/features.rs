@@ -106,6 +106,10 @@ fn names(bits: IterableBitset<'_>) -> (BTreeSet<String>, BTreeSet<String>) {
     for bit in list.get_bit() {
         let Ok(name) = bit.get_name() else { continue };
         let name = text(name);
+        // A bit that this kernel has left free.
+        if name.is_empty() {
+            continue;
+        }
         if !has_mask || bit.get_value().is_ok() {
             set.insert(name.clone());
         }

@@ -77,13 +77,52 @@ impl Clock {
 }
 
 /// The kernel as it answers during one attempt at a document.
-#[derive(Debug)]
 pub(super) struct Kernel<'a> {
     clock: &'a Clock,
     buffer: Vec<u8>,
     interrupted: bool,
     /// The generic netlink family that was looked up last.
     family: Option<(&'static [u8], u16)>,
+    /// What is answered to a question in place of the kernel's answer.
+    #[cfg(test)]
+    pub(super) script: Option<Script>,
+}
+
+/// Gives the datagram that answers a question.
+#[cfg(test)]
+pub(super) type Script = std::rc::Rc<dyn Fn(&[u8]) -> Result<Vec<u8>, Errno>>;
+
+/// Whoever answers.
+enum Peer {
+    Kernel(OwnedFd),
+    #[cfg(test)]
+    Script(Script, std::cell::RefCell<Vec<u8>>),
+}
+
+impl Peer {
+    fn send(&self, message: &[u8]) -> Result<usize, Errno> {
+        match self {
+            Self::Kernel(socket) => send(socket.as_raw_fd(), message, MsgFlags::empty()),
+            #[cfg(test)]
+            Self::Script(_, sent) => {
+                sent.replace(message.to_vec());
+                Ok(message.len())
+            }
+        }
+    }
+
+    fn receive(&self, buffer: &mut [u8]) -> Result<usize, Errno> {
+        match self {
+            // With MSG_TRUNC the kernel says how long it was.
+            Self::Kernel(socket) => recv(socket.as_raw_fd(), buffer, MsgFlags::MSG_TRUNC),
+            #[cfg(test)]
+            Self::Script(answer, sent) => {
+                let bytes = answer(&sent.borrow())?;
+                buffer[..bytes.len()].copy_from_slice(&bytes);
+                Ok(bytes.len())
+            }
+        }
+    }
 }
 
 /// The kernel puts at most 32 KiB into a datagram, or one message if that is longer.
@@ -110,7 +149,14 @@ const GENL_ID_CTRL: u16 = 16;
 
 impl<'a> Kernel<'a> {
     pub(super) fn new(clock: &'a Clock) -> Self {
-        Self { clock, buffer: vec![0; BUFFER], interrupted: false, family: None }
+        Self {
+            clock,
+            buffer: vec![0; BUFFER],
+            interrupted: false,
+            family: None,
+            #[cfg(test)]
+            script: None,
+        }
     }
 
     /// Whether the kernel said of a dump that it changed meanwhile (`NLM_F_DUMP_INTR`).
@@ -139,19 +185,17 @@ impl<'a> Kernel<'a> {
             Protocol::Raw { protonum, request_type } => (protonum, request_type),
             Protocol::Generic(name) => (16, self.family(name)?),
         };
-        let socket = open(protocol).map_err(|errno| Trouble::Refused(question, errno))?;
+        let peer = self.open(protocol).map_err(|errno| Trouble::Refused(question, errno))?;
         // A dump ends with a message that says so; what else is asked must be told to.
         let wanted = request.flags();
         let ack = if wanted & NLM_F_DUMP == NLM_F_DUMP { 0 } else { NLM_F_ACK };
         let message = encode(kind, wanted | NLM_F_REQUEST | ack, request.payload())
             .ok_or(Trouble::Malformed("the question is too long"))?;
-        send(socket.as_raw_fd(), &message, MsgFlags::empty())
-            .map_err(|errno| Trouble::Refused(question, errno))?;
+        peer.send(&message).map_err(|errno| Trouble::Refused(question, errno))?;
         loop {
             self.clock.check()?;
-            let length = match recv(socket.as_raw_fd(), &mut self.buffer, MsgFlags::MSG_TRUNC) {
+            let length = match peer.receive(&mut self.buffer) {
                 Ok(0) => return Err(Trouble::Malformed("an empty datagram")),
-                // With MSG_TRUNC the kernel says how long it was.
                 Ok(length) if length > self.buffer.len() => return Err(Trouble::Overrun),
                 Ok(length) => length,
                 Err(Errno::EAGAIN | Errno::EINTR) => continue,
@@ -179,6 +223,14 @@ impl<'a> Kernel<'a> {
                 }
             }
         }
+    }
+
+    fn open(&self, protocol: u16) -> Result<Peer, Errno> {
+        #[cfg(test)]
+        if let Some(script) = &self.script {
+            return Ok(Peer::Script(script.clone(), std::cell::RefCell::default()));
+        }
+        open(protocol).map(Peer::Kernel)
     }
 
     /// The number of a generic netlink family. Asking for one by its name would make the kernel load the module that
