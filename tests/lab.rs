@@ -6,7 +6,7 @@
 //! real.
 
 mod http;
-mod namespaces;
+pub(crate) mod namespaces;
 pub(crate) mod peers;
 
 use std::env;

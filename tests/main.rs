@@ -9,6 +9,7 @@
 )]
 
 mod lab;
+mod netlink;
 mod node_diags;
 mod node_status;
 mod programs;

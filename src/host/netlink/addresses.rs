@@ -16,6 +16,7 @@ use super::document::Document;
 use super::kernel::{Kernel, Trouble};
 
 #[derive(Debug, Serialize)]
+#[allow(clippy::struct_field_names, reason = "they are the document's")]
 struct Address<'a> {
     dev: Option<&'a str>,
     index: u32,

@@ -33,7 +33,7 @@ struct Counters {
     error: Option<u32>,
     search_restart: Option<u32>,
     clash_resolve: Option<u32>,
-    chain_toolong: Option<u32>,
+    chaintoolong: Option<u32>,
 }
 
 #[derive(Debug, Serialize)]
@@ -173,7 +173,7 @@ pub(super) fn write_stats(kernel: &mut Kernel, document: &mut Document) -> Resul
                 ConntrackStatsAttrs::Error(count) => cpu.error = Some(count),
                 ConntrackStatsAttrs::SearchRestart(count) => cpu.search_restart = Some(count),
                 ConntrackStatsAttrs::ClashResolve(count) => cpu.clash_resolve = Some(count),
-                ConntrackStatsAttrs::ChainToolong(count) => cpu.chain_toolong = Some(count),
+                ConntrackStatsAttrs::ChainToolong(count) => cpu.chaintoolong = Some(count),
                 _ => {}
             }
         }

@@ -18,6 +18,7 @@ use super::document::Document;
 use super::kernel::{Kernel, Netfilter, Trouble};
 
 #[derive(Debug, Default, Serialize)]
+#[allow(clippy::struct_excessive_bools, reason = "they are the document's")]
 struct Set {
     name: String,
     r#type: Option<String>,
@@ -45,6 +46,7 @@ struct Set {
 }
 
 #[derive(Debug, Default, Serialize)]
+#[allow(clippy::struct_field_names, reason = "they are the document's")]
 struct Member<'a> {
     set: &'a str,
     member: String,

@@ -185,7 +185,14 @@ impl<'a> Kernel<'a> {
             Protocol::Raw { protonum, request_type } => (protonum, request_type),
             Protocol::Generic(name) => (16, self.family(name)?),
         };
-        let peer = self.open(protocol).map_err(|errno| Trouble::Refused(question, errno))?;
+        #[cfg(not(test))]
+        let peer = open(protocol).map(Peer::Kernel);
+        #[cfg(test)]
+        let peer = match &self.script {
+            Some(script) => Ok(Peer::Script(script.clone(), std::cell::RefCell::default())),
+            None => open(protocol).map(Peer::Kernel),
+        };
+        let peer = peer.map_err(|errno| Trouble::Refused(question, errno))?;
         // A dump ends with a message that says so; what else is asked must be told to.
         let wanted = request.flags();
         let ack = if wanted & NLM_F_DUMP == NLM_F_DUMP { 0 } else { NLM_F_ACK };
@@ -223,14 +230,6 @@ impl<'a> Kernel<'a> {
                 }
             }
         }
-    }
-
-    fn open(&self, protocol: u16) -> Result<Peer, Errno> {
-        #[cfg(test)]
-        if let Some(script) = &self.script {
-            return Ok(Peer::Script(script.clone(), std::cell::RefCell::default()));
-        }
-        open(protocol).map(Peer::Kernel)
     }
 
     /// The number of a generic netlink family. Asking for one by its name would make the kernel load the module that
@@ -308,16 +307,17 @@ impl<'a> Iterator for Messages<'a> {
         let Some(header) = rest.first_chunk::<HEADER>() else {
             return Some(Err(Trouble::Malformed("half a header")));
         };
-        let [a, b, c, d, e, f, g, h, i, j, k, l, ..] = *header;
-        let length = u32::from_ne_bytes([a, b, c, d]) as usize;
+        let [length, kinds, sequence, _port] =
+            [0, 4, 8, 12].map(|at| [header[at], header[at + 1], header[at + 2], header[at + 3]]);
+        let length = u32::from_ne_bytes(length) as usize;
         if length < HEADER || length > rest.len() {
             return Some(Err(Trouble::Malformed("a message with a wrong length")));
         }
         self.0 = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
         Some(Ok(Message {
-            kind: u16::from_ne_bytes([e, f]),
-            flags: u16::from_ne_bytes([g, h]),
-            sequence: u32::from_ne_bytes([i, j, k, l]),
+            kind: u16::from_ne_bytes([kinds[0], kinds[1]]),
+            flags: u16::from_ne_bytes([kinds[2], kinds[3]]),
+            sequence: u32::from_ne_bytes(sequence),
             payload: &rest[HEADER..length],
         }))
     }

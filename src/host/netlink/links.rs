@@ -17,6 +17,7 @@ use super::document::Document;
 use super::kernel::{Kernel, Trouble};
 
 #[derive(Debug, Serialize)]
+#[allow(clippy::struct_field_names, reason = "they are the document's")]
 struct Link<'a> {
     index: i32,
     name: Option<String>,

@@ -87,7 +87,7 @@ pub(super) fn write(kernel: &mut Kernel, document: &mut Document) -> Result<(), 
     let request = rt_neigh::Request::new().op_getneigh_dump(&Ndmsg::new());
     kernel.ask("RTM_GETNEIGH", &request, |(header, attributes)| {
         let Some(family) = family(header.ndm_family) else { return Ok(()) };
-        let address = attributes.clone().flatten().find_map(|attribute| match attribute {
+        let address = attributes.flatten().find_map(|attribute| match attribute {
             NeighbourAttrs::Dst(address) => Some(address),
             _ => None,
         });
@@ -122,7 +122,7 @@ pub(super) fn write_fdb(kernel: &mut Kernel, document: &mut Document) -> Result<
             via: None,
             vlan: None,
             nexthop_id: None,
-            life: life(&header, attributes.clone()),
+            life: life(&header, attributes),
         };
         for attribute in attributes.flatten() {
             match attribute {

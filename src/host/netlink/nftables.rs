@@ -359,11 +359,12 @@ fn set(header: &Nfgenmsg, attributes: nftables::IterableSetAttrs<'_>) -> Set {
             SetAttrs::KeyType(kind) => set.key_type = Some(kind),
             SetAttrs::KeyLen(bytes) => set.key_bytes = Some(bytes),
             SetAttrs::DataType(kind) => {
-                set.data_type = Some(Word((kind == VERDICT).then_some("verdict"), kind))
+                set.data_type = Some(Word((kind == VERDICT).then_some("verdict"), kind));
             }
             SetAttrs::DataLen(bytes) => set.data_bytes = Some(bytes),
-            SetAttrs::Timeout(time) => set.timeout_milliseconds = Some(time),
-            SetAttrs::GcInterval(time) => set.gc_interval_milliseconds = Some(time),
+            // In network order, whatever the bindings say.
+            SetAttrs::Timeout(time) => set.timeout_milliseconds = Some(u64::from_be(time)),
+            SetAttrs::GcInterval(time) => set.gc_interval_milliseconds = Some(u32::from_be(time)),
             SetAttrs::Desc(description) => {
                 set.size = description.flatten().find_map(|part| match part {
                     SetDescAttrs::Size(size) => Some(size),
@@ -389,7 +390,7 @@ fn object(header: &Nfgenmsg, attributes: nftables::IterableObjAttrs<'_>) -> Map<
             ObjAttrs::Use(count) => ("uses", count.into()),
             ObjAttrs::Handle(handle) => ("handle", handle.into()),
             ObjAttrs::Userdata(data) => ("comment", comment(data).into()),
-            ObjAttrs::Data(data) => ("data", expressions::object_data(data)),
+            ObjAttrs::Data(data) => ("data", expressions::object_data(&data)),
             ObjAttrs::Pad(_) => continue,
         };
         object.insert(name.to_owned(), value);

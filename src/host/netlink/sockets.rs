@@ -114,7 +114,7 @@ fn row<'a>(
         (INET, [a, b, c, d, ..]) => IpAddr::V4(Ipv4Addr::new(a, b, c, d)),
         (_, bytes) => IpAddr::V6(Ipv6Addr::from(bytes)),
     };
-    // A socket that nobody holds any more (TIME-WAIT, a half-open connection) has no inode, and its user is not 0.
+    // What no process holds (TIME-WAIT, half-open, not yet accepted) has no inode, and its user is not 0.
     let inode = (header.inode != 0).then_some(header.inode);
     let sockid = &header.sockid;
     Some(Socket {

@@ -37,6 +37,7 @@ pub(super) fn done() -> Vec<u8> {
 }
 
 /// Reads one document from a kernel that answers as `script` says.
+#[allow(clippy::needless_pass_by_value, reason = "a script is made where it is used")]
 pub(super) fn read_from(dump: Dump, script: Script) -> Reading {
     Sink::gather(|sink| {
         let clock = Clock::new(Duration::from_secs(20));

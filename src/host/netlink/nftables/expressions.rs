@@ -30,40 +30,36 @@ pub(super) fn expression(attributes_: nftables::IterableExprAttrs<'_>) -> Value 
             ExprAttrs::Name(name) => {
                 expression.insert("expression".to_owned(), text(name).into());
             }
-            ExprAttrs::Data(data) => is_known = fill(&mut expression, data),
+            ExprAttrs::Data(data) => is_known = fill(&mut expression, &data),
         }
     }
-    if !is_known {
-        if let Some((_, data)) = attributes(buffer).find(|(kind, _)| *kind == DATA) {
-            let raw = attributes(data).map(|(kind, value)| (kind.to_string(), hex(value).into()));
-            expression.insert("attributes".to_owned(), Value::Object(raw.collect()));
-        }
+    if !is_known && let Some((_, data)) = attributes(buffer).find(|(kind, _)| *kind == DATA) {
+        let raw = attributes(data).map(|(kind, value)| (kind.to_string(), hex(value).into()));
+        expression.insert("attributes".to_owned(), Value::Object(raw.collect()));
     }
     Value::Object(expression)
 }
 
 /// Bytes, or a verdict.
 pub(super) fn data(data: nftables::IterableDataAttrs<'_>) -> Value {
-    for attribute in data.flatten() {
-        match attribute {
-            DataAttrs::Value(bytes) => return hex(bytes).into(),
-            DataAttrs::Verdict(parts) => {
-                let (mut code, mut chain) = (Value::Null, None);
-                for part in parts.flatten() {
-                    match part {
-                        VerdictAttrs::Code(number) => code = verdict(number),
-                        VerdictAttrs::Chain(name) => chain = Some(text(name)),
-                        VerdictAttrs::ChainId(_) => {}
-                    }
+    match data.flatten().next() {
+        Some(DataAttrs::Value(bytes)) => hex(bytes).into(),
+        Some(DataAttrs::Verdict(parts)) => {
+            let (mut code, mut chain) = (Value::Null, None);
+            for part in parts.flatten() {
+                match part {
+                    VerdictAttrs::Code(number) => code = verdict(number),
+                    VerdictAttrs::Chain(name) => chain = Some(text(name)),
+                    VerdictAttrs::ChainId(_) => {}
                 }
-                return match (code, chain) {
-                    (Value::String(code), Some(chain)) => format!("{code} {chain}").into(),
-                    (code, _) => code,
-                };
+            }
+            match (code, chain) {
+                (Value::String(code), Some(chain)) => format!("{code} {chain}").into(),
+                (code, _) => code,
             }
         }
+        None => Value::Null,
     }
-    Value::Null
 }
 
 fn verdict(number: u32) -> Value {
@@ -178,7 +174,7 @@ pub(super) fn object_type(number: u32) -> Value {
 }
 
 /// What a named object holds.
-pub(super) fn object_data(data: ObjData<'_>) -> Value {
+pub(super) fn object_data(data: &ObjData<'_>) -> Value {
     let mut object = Map::new();
     let mut put = |name: &str, number: u64| {
         object.insert(name.to_owned(), number.into());
@@ -209,7 +205,7 @@ pub(super) fn object_data(data: ObjData<'_>) -> Value {
 
 /// Whether its kind is known.
 #[allow(clippy::too_many_lines, reason = "one arm for each kind of expression")]
-fn fill(expression: &mut Map<String, Value>, operation: ExprOps<'_>) -> bool {
+fn fill(expression: &mut Map<String, Value>, operation: &ExprOps<'_>) -> bool {
     let mut put = |name: &str, value: Value| {
         expression.insert(name.to_owned(), value);
     };
@@ -295,7 +291,7 @@ fn fill(expression: &mut Map<String, Value>, operation: ExprOps<'_>) -> bool {
                     LOOKUP_SREG => put("source", number()),
                     LOOKUP_DREG => put("destination", number()),
                     LOOKUP_FLAGS => {
-                        put("not", (value.last().is_some_and(|bits| bits & 1 != 0)).into())
+                        put("not", value.last().is_some_and(|bits| bits & 1 != 0).into());
                     }
                     _ => {}
                 }
