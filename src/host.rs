@@ -15,6 +15,7 @@ mod file;
 mod http;
 mod kernel_log;
 mod live;
+pub mod netlink;
 mod pattern;
 mod process;
 mod program;
@@ -91,6 +92,8 @@ pub enum Source {
     Processes(Extent),
     /// The kernel's log (`/dev/kmsg`), as far as it still holds it, read without waiting for more.
     KernelLog,
+    /// A table of the kernel's, asked over netlink in the network namespace in which calivet runs, as JSON.
+    Netlink(netlink::Dump),
 }
 
 /// Which processes are wanted. Reading them costs the kernel some 10 microseconds for each file of each.
@@ -201,6 +204,7 @@ impl Artifact {
             Source::Http { port, path } => format!("http://127.0.0.1:{port}{path}"),
             Source::Processes(_) => "/proc/[0-9]*".to_owned(),
             Source::KernelLog => "/dev/kmsg".to_owned(),
+            Source::Netlink(dump) => format!("netlink: {}", dump.question()),
         }
     }
 }

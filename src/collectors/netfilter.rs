@@ -4,7 +4,10 @@
 //! is run only where `/proc/net/ip_tables_names` names one; nftables, ipset and conntrack are asked only where
 //! their module is there already.
 
-use super::{Artifact, Collector, Node, Rows};
+use std::borrow::Cow;
+
+use super::{Artifact, Collector, Node, Rows, Source};
+use crate::host::netlink::Dump;
 
 /// The tables of legacy iptables that are in use, one a line; absent where the module is.
 pub(super) const LEGACY_NAMES: Artifact = Artifact::file("/proc/net/ip_tables_names").public();
@@ -47,6 +50,7 @@ fn more(node: &Node) -> Rows {
                 Artifact::command("ipv6_tables", "ip6tables-nft-save -c")
             },
             Artifact::command("nft_ruleset", "nft -n -a list ruleset"),
+            netlink("netfilter/nftables.json", Dump::Nftables).at_most(64 << 20),
         ]);
     }
     if node.legacy_iptables {
@@ -62,10 +66,24 @@ fn more(node: &Node) -> Rows {
         ));
     }
     if node.is_loaded("ip_set") {
-        artifacts.push(Artifact::command("ipsets", "ipset list"));
+        artifacts.extend([
+            Artifact::command("ipsets", "ipset list"),
+            netlink("netfilter/ipsets.json", Dump::Ipsets),
+        ]);
     }
     if node.is_loaded("nf_conntrack") {
         artifacts.push(Artifact::command("netfilter/conntrack_stats", "conntrack -S").public());
+        if node.is_loaded("nf_conntrack_netlink") {
+            artifacts.extend([
+                netlink("netfilter/conntrack_stats.json", Dump::ConntrackStats).public(),
+                netlink("netfilter/conntrack.json", Dump::Conntrack).public().at_most(64 << 20),
+            ]);
+        }
     }
     Rows { artifacts, trees: Vec::new() }
+}
+
+/// One of the kernel's tables, asked where the module that has it is there.
+const fn netlink(name: &'static str, dump: Dump) -> Artifact {
+    Artifact::new(Cow::Borrowed(name), Source::Netlink(dump))
 }

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::{Artifact, Collector, Node, Rows, Source};
+use crate::host::netlink::{Dump, Protocols};
 
 /// The kernel's table of interfaces.
 pub(super) const INTERFACES: Artifact = Artifact::file("/proc/net/dev").public();
@@ -11,6 +12,14 @@ pub(super) const COLLECTOR: Collector = Collector {
     name: "network",
     about: "links, addresses, routes of all tables, rules, neighbours, sockets",
     artifacts: &[
+        netlink("network/links.json", Dump::Links),
+        netlink("network/addresses.json", Dump::Addresses).public(),
+        netlink("network/routes.json", Dump::Routes).public().at_most(64 << 20),
+        netlink("network/rules.json", Dump::Rules).public(),
+        netlink("network/neighbours.json", Dump::Neighbours).public(),
+        netlink("network/fdb.json", Dump::Fdb).public(),
+        netlink("network/qdiscs.json", Dump::Qdiscs).public(),
+        netlink("network/features.json", Dump::Features).public(),
         Artifact::command("ipv4_route", "ip -4 route").public(),
         Artifact::command("ipv6_route", "ip -6 route").public(),
         Artifact::command("ipv4_addr", "ip -4 addr").public(),
@@ -51,6 +60,11 @@ pub(super) const COLLECTOR: Collector = Collector {
     more,
 };
 
+/// One of the kernel's tables, as it tells it to whoever asks.
+const fn netlink(name: &'static str, dump: Dump) -> Artifact {
+    Artifact::new(Cow::Borrowed(name), Source::Netlink(dump))
+}
+
 /// Calico's own devices, whose checksum offload is a classic fault, and the tunnel that a kernel makes for them.
 const TUNNELS: [&str; 5] =
     ["vxlan.calico", "vxlan-v6.calico", "tunl0", "wireguard.cali", "wg-v6.cali"];
@@ -65,7 +79,20 @@ fn more(node: &Node) -> Rows {
         )
         .public()
     });
-    Rows { artifacts: artifacts.collect(), trees: Vec::new() }
+    let mut artifacts: Vec<Artifact> = artifacts.collect();
+    // Whoever asks for the sockets of a protocol makes the kernel load the module that lists them.
+    let protocols = Protocols {
+        tcp: node.is_loaded("tcp_diag"),
+        udp: node.is_loaded("udp_diag"),
+        raw: node.is_loaded("raw_diag"),
+    };
+    if node.is_loaded("inet_diag") && (protocols.tcp || protocols.udp || protocols.raw) {
+        artifacts.push(netlink("network/sockets.json", Dump::Sockets(protocols)).public());
+    }
+    if node.is_loaded("wireguard") {
+        artifacts.push(netlink("network/wireguard.json", Dump::Wireguard));
+    }
+    Rows { artifacts, trees: Vec::new() }
 }
 
 /// The names in `/proc/net/dev`:

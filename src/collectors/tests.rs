@@ -74,7 +74,10 @@ fn files_and_folders_are_absolute_and_questions_are_single_lines() {
                 Source::Bird { question, .. } => assert!(question.starts_with("show ")),
                 Source::Http { path, .. } => assert!(path.starts_with('/')),
                 Source::Command(argv) => assert!(!argv.starts_with('/') && !argv.contains('\n')),
-                Source::Leaf { .. } | Source::Processes(_) | Source::KernelLog => {}
+                Source::Leaf { .. }
+                | Source::Processes(_)
+                | Source::KernelLog
+                | Source::Netlink(_) => {}
             }
         }
         let more = (collector.more)(&full()).trees;

@@ -63,9 +63,12 @@ impl Sink {
     pub(super) fn gather(work: impl FnOnce(&Self) -> Reading) -> Reading {
         let (parts, mut arriving) = mpsc::channel(16);
         let mut reading = work(&Self(parts));
+        // What the reading holds itself is the end.
+        let end = std::mem::take(&mut reading.bytes);
         while let Ok(Part::Chunk(chunk)) = arriving.try_recv() {
             reading.bytes.extend(chunk);
         }
+        reading.bytes.extend(end);
         reading
     }
 }

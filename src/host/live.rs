@@ -9,7 +9,7 @@ use tokio::sync::{OnceCell, mpsc};
 use super::bird_socket::{Daemons, Question};
 use super::{
     Artifact, Extent, Family, Listing, Outcome, Reading, Source, Tree, apart, command, enter, file,
-    http, in_chunks, kernel_log, process, tree,
+    http, in_chunks, kernel_log, netlink, process, tree,
 };
 use crate::processes::{self, Agent, Process};
 
@@ -82,6 +82,11 @@ impl Live {
             }
             Source::KernelLog => {
                 send(kernel_log::read_log(&root, limit, max_bytes).await, &chunks).await
+            }
+            Source::Netlink(dump) => {
+                let dump = *dump;
+                let read = move |sink: &_| netlink::read(dump, &root, limit, max_bytes, sink);
+                apart::stream(limit, chunks, read).await
             }
         }
     }
