@@ -20,9 +20,9 @@ async fn main() -> anyhow::Result<()> {
         Some("connections") => read(Dump::Conntrack).await,
         // struct rtmsg of AF_INET; struct nfgenmsg.
         Some("bare-routes") => {
-            bare(SockProtocol::NetlinkRoute, 26, &[2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])?
+            bare(SockProtocol::NetlinkRoute, 26, &[2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])?;
         }
-        Some("bare-connections") => bare(SockProtocol::NetlinkNetFilter, 257, &[0, 0, 0, 0])?,
+        Some("bare-connections") => bare(SockProtocol::NetlinkNetFilter, 257, &[0; 4])?,
         _ => anyhow::bail!("routes, connections, bare-routes or bare-connections"),
     }
     Ok(())
