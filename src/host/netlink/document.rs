@@ -43,6 +43,12 @@ enum List {
 /// again.
 const HELD: usize = 4 << 20;
 
+/// As much leaves at once: little enough to stay in the processor's cache.
+const SENT: usize = 256 << 10;
+
+/// A row that is longer than this is rare.
+const ROW: usize = 16 << 10;
+
 /// What the end of a document needs.
 const END: u64 = 64;
 
@@ -145,22 +151,22 @@ impl<'a> Document<'a> {
         }
         self.list = List::Filled;
         self.rows += 1;
-        let bound = if self.has_left() { CHUNK } else { HELD };
+        let bound = if self.has_left() { SENT } else { HELD };
         if self.held.len() >= bound { self.flush() } else { Ok(()) }
     }
 
-    /// Lets whole chunks leave.
+    /// Lets all leave.
     fn flush(&mut self) -> Result<(), Trouble> {
-        while self.held.len() >= CHUNK {
-            let rest = self.held.split_off(CHUNK);
-            let mut chunk = std::mem::replace(&mut self.held, rest);
-            chunk.shrink_to(CHUNK);
-            self.left += chunk.len() as u64;
-            if !self.clock.excuse(|| self.sink.send(chunk)) {
+        // Room for the row that passes the bound, so that it does not make all move.
+        let mut all = std::mem::replace(&mut self.held, Vec::with_capacity(SENT + ROW));
+        while !all.is_empty() {
+            let rest = if all.len() > CHUNK { all.split_off(CHUNK) } else { Vec::new() };
+            self.left += all.len() as u64;
+            if !self.clock.excuse(|| self.sink.send(all)) {
                 return Err(Trouble::Gone);
             }
+            all = rest;
         }
-        self.held.reserve(CHUNK);
         Ok(())
     }
 
