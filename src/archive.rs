@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! small entry    [ header, data, padding ]
-//! large entry    [ header ] [ 2 MiB of data ] [ 2 MiB of data ] ... [ the rest, padding ]
+//! large entry    [ header ] [ 1 MiB of data ] [ 1 MiB of data ] ... [ the rest, padding ]
 //! end            [ two blocks of zeros ]
 //! ```
 //!

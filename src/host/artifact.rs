@@ -1,0 +1,276 @@
+//! What can be asked of a host: a piece of its state, how it is asked for, and what it may cost.
+
+use std::borrow::Cow;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::netlink;
+use crate::archive;
+
+/// One piece of host state: how it is asked for, where a bundle keeps it, what it may cost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Artifact {
+    /// See [`Artifact::path`].
+    name: Cow<'static, str>,
+    /// How a live host is asked.
+    pub source: Source,
+    /// The most bytes that are kept of it. Of a larger file, head and tail are kept.
+    pub max_bytes: u64,
+    /// The longest that it may take. `None`: the host's own bound on one question.
+    pub max_time: Option<Duration>,
+    /// What it may give away.
+    pub sensitivity: Sensitivity,
+}
+
+/// The most bytes kept of an artifact that does not say otherwise.
+pub const DEFAULT_MAX_BYTES: u64 = 16 << 20;
+
+/// How a live host is asked for an artifact.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A file at an absolute path. Links are followed inside the host's root; only a regular file is read.
+    /// `/proc/PID/root/...` is a path in that process's own file system, which its links do not leave.
+    File(Cow<'static, str>),
+    /// A file found in a [`Tree`]: its path relative to the tree's folder. No link is followed on the way. If its
+    /// name ends in `.gz`, what it holds is unpacked.
+    Leaf {
+        /// The tree's folder, absolute.
+        folder: Cow<'static, str>,
+        /// The file, relative to the folder.
+        path: PathBuf,
+    },
+    /// What a folder holds, a line for each name: mode in octal, user, group, bytes, time of last change (UTC),
+    /// name, and a link's target.
+    Listing(Cow<'static, str>),
+    /// A program and its arguments, split at blanks; never a shell, never another environment. The program is a
+    /// bare name that is looked for in folders that only root can change. Alternatives stand between ` | `: the
+    /// first whose program the host has is run.
+    Command(Cow<'static, str>),
+    /// A question to BIRD's control socket, asked under `restrict`.
+    Bird {
+        /// Which daemon (BIRD 2 and 3 answer both families from the IPv4 socket).
+        family: Family,
+        /// One command of BIRD's, e.g. `show status`.
+        question: Cow<'static, str>,
+    },
+    /// `GET http://127.0.0.1:PORT/PATH`: the status line is kept as the answer's first line (`HTTP 200`), then
+    /// the body.
+    Http {
+        /// TCP port on loopback.
+        port: u16,
+        /// Path with its leading slash.
+        path: Cow<'static, str>,
+    },
+    /// The table of processes, as JSON: an array of [`crate::processes::Process`].
+    Processes(Extent),
+    /// The kernel's log (`/dev/kmsg`), as far as it still holds it, read without waiting for more.
+    KernelLog,
+    /// A table of the kernel's, asked over netlink in the network namespace in which calivet runs, as JSON.
+    Netlink(netlink::Dump),
+}
+
+/// Which processes are wanted. Reading them costs the kernel some 10 microseconds for each file of each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// Those that may be Calico's agents, by the name of their program.
+    Agents,
+    /// All that have a command line.
+    All,
+}
+
+/// An address family, as BIRD 1.6 and Calico split their daemons.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Family {
+    /// IPv4: `bird`, `bird.ctl`.
+    Ipv4,
+    /// IPv6: `bird6`, `bird6.ctl`.
+    Ipv6,
+}
+
+/// What an artifact may give away, and so how it is treated before it is written anywhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sensitivity {
+    /// Numbers and names that the kernel makes; only known secrets are searched for in it.
+    Public,
+    /// Text in which a secret may stand: every rule of redaction applies.
+    Private,
+    /// A credential itself (a private key, a token): read only to learn what must be removed elsewhere, and
+    /// never written.
+    Credential,
+}
+
+impl Artifact {
+    /// An artifact kept under `name` in a bundle.
+    #[must_use]
+    pub const fn new(name: Cow<'static, str>, source: Source) -> Self {
+        Self {
+            name,
+            source,
+            max_bytes: DEFAULT_MAX_BYTES,
+            max_time: None,
+            sensitivity: Sensitivity::Private,
+        }
+    }
+
+    /// A host's file, kept under its own path beneath `host/`.
+    #[must_use]
+    pub const fn file(path: &'static str) -> Self {
+        Self::new(Cow::Borrowed(""), Source::File(Cow::Borrowed(path)))
+    }
+
+    /// The output of a program, kept under `name`.
+    #[must_use]
+    pub const fn command(name: &'static str, argv: &'static str) -> Self {
+        Self::new(Cow::Borrowed(name), Source::Command(Cow::Borrowed(argv)))
+    }
+
+    /// The same, holding nothing that a user could put a secret in.
+    #[must_use]
+    pub const fn public(mut self) -> Self {
+        self.sensitivity = Sensitivity::Public;
+        self
+    }
+
+    /// The same, known to be a credential.
+    #[must_use]
+    pub const fn credential(mut self) -> Self {
+        self.sensitivity = Sensitivity::Credential;
+        self
+    }
+
+    /// The same, of which at most `bytes` are kept.
+    #[must_use]
+    pub const fn at_most(mut self, bytes: u64) -> Self {
+        self.max_bytes = bytes;
+        self
+    }
+
+    /// The same, which may take no longer than `time`.
+    #[must_use]
+    pub const fn within(mut self, time: Duration) -> Self {
+        self.max_time = Some(time);
+        self
+    }
+
+    /// Where a bundle keeps it, relative to `diagnostics/`: its name, or for a file without one, the host's own
+    /// path beneath `host/`.
+    #[must_use]
+    pub fn path(&self) -> Cow<'_, str> {
+        match &self.source {
+            Source::File(path) if self.name.is_empty() => Cow::Owned(format!("host{path}")),
+            _ => Cow::Borrowed(&self.name),
+        }
+    }
+
+    /// What is read, asked or run, in words for a person.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        match &self.source {
+            Source::File(path) => path.to_string(),
+            Source::Listing(folder) => format!("{folder}/"),
+            Source::Leaf { folder, path } => {
+                Path::new(folder.as_ref()).join(path).display().to_string()
+            }
+            Source::Command(argv) => argv.to_string(),
+            Source::Bird { family, question } => format!("{}: {question}", family.daemon()),
+            Source::Http { port, path } => format!("http://127.0.0.1:{port}{path}"),
+            Source::Processes(_) => "/proc/[0-9]*".to_owned(),
+            Source::KernelLog => "/dev/kmsg".to_owned(),
+            Source::Netlink(dump) => format!("netlink: {}", dump.question()),
+        }
+    }
+}
+
+impl Family {
+    /// Both, in the order in which they are shown.
+    pub const ALL: [Self; 2] = [Self::Ipv4, Self::Ipv6];
+
+    /// The name of BIRD 1.6's daemon for this family.
+    #[must_use]
+    pub const fn daemon(self) -> &'static str {
+        match self {
+            Self::Ipv4 => "bird",
+            Self::Ipv6 => "bird6",
+        }
+    }
+}
+
+/// A folder whose files are found at run time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tree {
+    /// Where a bundle keeps it, relative to `diagnostics/`; empty: the folder's own path beneath `host/`.
+    pub name: Cow<'static, str>,
+    /// The folder, absolute, without a trailing slash.
+    pub folder: Cow<'static, str>,
+    /// Patterns of file paths relative to the folder; `*` and `?` match within one component, `**` any number
+    /// of components. One must match, and none of those that begin with `!`.
+    pub include: Cow<'static, [&'static str]>,
+    /// The sensitivity of each file.
+    pub sensitivity: Sensitivity,
+    /// The most bytes kept of each file.
+    pub max_bytes: u64,
+}
+
+impl Tree {
+    /// The files of a host's folder that match, kept under their own paths beneath `host/`.
+    #[must_use]
+    pub const fn new(folder: &'static str, include: &'static [&'static str]) -> Self {
+        Self {
+            name: Cow::Borrowed(""),
+            folder: Cow::Borrowed(folder),
+            include: Cow::Borrowed(include),
+            sensitivity: Sensitivity::Private,
+            max_bytes: DEFAULT_MAX_BYTES,
+        }
+    }
+
+    /// The same, holding nothing that a user could put a secret in.
+    #[must_use]
+    pub const fn public(mut self) -> Self {
+        self.sensitivity = Sensitivity::Public;
+        self
+    }
+
+    /// The same, known to hold credentials.
+    #[must_use]
+    pub const fn credential(mut self) -> Self {
+        self.sensitivity = Sensitivity::Credential;
+        self
+    }
+
+    /// Where a bundle keeps the files, relative to `diagnostics/`.
+    #[must_use]
+    pub fn path(&self) -> Cow<'_, str> {
+        if self.name.is_empty() {
+            Cow::Owned(format!("host{}", self.folder))
+        } else {
+            Cow::Borrowed(&self.name)
+        }
+    }
+
+    /// The artifact that reads one of its files; the path is relative to the folder. A file that is unpacked loses
+    /// its `.gz`.
+    #[must_use]
+    pub fn leaf(&self, path: &Path) -> Artifact {
+        let unpacked = if path.extension() == Some(OsStr::new("gz")) {
+            path.with_extension("")
+        } else {
+            path.to_owned()
+        };
+        let mut name = self.path().into_owned().into_bytes();
+        name.push(b'/');
+        name.extend_from_slice(unpacked.as_os_str().as_bytes());
+        let name = archive::entry_path(name);
+        let source = Source::Leaf { folder: self.folder.clone(), path: path.to_owned() };
+        Artifact {
+            max_bytes: self.max_bytes,
+            sensitivity: self.sensitivity,
+            ..Artifact::new(Cow::Owned(name), source)
+        }
+    }
+}

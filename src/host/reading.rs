@@ -1,0 +1,204 @@
+//! What a host answers: an outcome, a reason, bytes. Never an error.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What stands at a path of a [`Tree`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Path relative to the tree's folder.
+    pub path: PathBuf,
+    /// A regular file, or what else it is and why it is not read ("a symbolic link to /etc/shadow, not
+    /// followed", "a FIFO, not read").
+    pub refusal: Option<String>,
+    /// Size in bytes, as `fstat` says.
+    pub bytes: u64,
+    /// When its content last changed.
+    pub modified: Timestamp,
+}
+
+/// What a tree holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listing {
+    /// The files, in the order of their paths.
+    pub found: Vec<Found>,
+    /// `Ok`, or why there is none, or why it is not complete.
+    pub outcome: Outcome,
+    /// Why it is not [`Outcome::Ok`].
+    pub reason: Option<String>,
+}
+
+/// What happened when an artifact was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// It was read whole.
+    Ok,
+    /// The host has no such thing.
+    Missing,
+    /// The kernel or the peer refused: more privilege is needed.
+    Denied,
+    /// It did not answer within its time; what came until then is kept.
+    Timeout,
+    /// It failed: the reason says how; what came until then is kept.
+    Failed,
+    /// It is larger than is kept.
+    Truncated,
+    /// The run was ended before it was whole.
+    Interrupted,
+    /// It makes no sense on this host, and the reason says why.
+    NotApplicable,
+    /// It was left out on purpose, and the reason says why.
+    Skipped,
+}
+
+/// What a host gave for an artifact. Never an error: the outcome says what happened, and bytes that came before
+/// a failure are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reading {
+    /// What happened.
+    pub outcome: Outcome,
+    /// Why it is not [`Outcome::Ok`]: a sentence with the errno or exit status. Of a program that succeeded, what
+    /// it said on stderr.
+    pub reason: Option<String>,
+    /// What was read. Empty after [`Host::stream`].
+    pub bytes: Vec<u8>,
+    /// How many bytes there were to read, where that is known (a file's size); otherwise how many were read.
+    pub original_bytes: u64,
+    /// Where the answer really came from: the path, socket, program or URL that was used, and in which
+    /// container.
+    pub place: Option<String>,
+    /// When the question was put.
+    pub started: Timestamp,
+    /// How long it took, by the monotonic clock.
+    pub duration: Duration,
+    /// The exit status of a program, if it ended by itself.
+    pub exit_status: Option<i32>,
+}
+
+impl Outcome {
+    /// Whether something that is there was not read whole.
+    #[must_use]
+    pub const fn is_trouble(self) -> bool {
+        matches!(
+            self,
+            Self::Denied | Self::Timeout | Self::Failed | Self::Truncated | Self::Interrupted
+        )
+    }
+}
+
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::Ok => "ok",
+            Self::Missing => "missing",
+            Self::Denied => "denied",
+            Self::Timeout => "timeout",
+            Self::Failed => "failed",
+            Self::Truncated => "truncated",
+            Self::Interrupted => "interrupted",
+            Self::NotApplicable => "not-applicable",
+            Self::Skipped => "skipped",
+        })
+    }
+}
+
+impl Reading {
+    /// A reading that starts now and holds nothing yet.
+    #[must_use]
+    pub fn begin() -> Self {
+        Self {
+            outcome: Outcome::Ok,
+            reason: None,
+            bytes: Vec::new(),
+            original_bytes: 0,
+            place: None,
+            started: Timestamp::now(),
+            duration: Duration::ZERO,
+            exit_status: None,
+        }
+    }
+
+    /// A reading that did not succeed, with the reason.
+    #[must_use]
+    pub fn failed(outcome: Outcome, reason: impl Into<String>) -> Self {
+        Self { outcome, reason: Some(reason.into()), ..Self::begin() }
+    }
+
+    /// The text, if it was read whole or at least in part.
+    #[must_use]
+    pub fn text(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.bytes)
+    }
+}
+
+/// Readings by the path at which a bundle keeps them ([`Artifact::path`]): all that a judgement may rest on, so
+/// that it is the same on the node and from a bundle.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Evidence(BTreeMap<String, Reading>);
+
+impl Evidence {
+    /// Adds what was read at `path`.
+    pub fn insert(&mut self, path: impl Into<String>, reading: Reading) {
+        self.0.insert(path.into(), reading);
+    }
+
+    /// Adds what `other` holds.
+    pub fn extend(&mut self, other: Self) {
+        self.0.extend(other.0);
+    }
+
+    /// What was read at `path`; `None` if it was never asked for.
+    #[must_use]
+    pub fn get(&self, path: &str) -> Option<&Reading> {
+        self.0.get(path)
+    }
+}
+
+impl FromIterator<(String, Reading)> for Evidence {
+    fn from_iter<I: IntoIterator<Item = (String, Reading)>>(readings: I) -> Self {
+        Self(readings.into_iter().collect())
+    }
+}
+
+/// What happened to one artifact on its way into a bundle: an entry of the manifest.
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Collected {
+    /// Where the bundle keeps it, relative to `diagnostics/`.
+    pub path: String,
+    /// What was read, asked or run ([`Artifact::describe`]).
+    pub source: String,
+    /// Where the answer really came from, if that says more than `source`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
+    /// The collector to which it belongs.
+    pub collector: String,
+    /// What happened.
+    pub outcome: Outcome,
+    /// Why it is not `ok`.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// Bytes in the bundle.
+    pub bytes: u64,
+    /// Bytes on the host.
+    pub original_bytes: u64,
+    /// SHA-256 of the bytes in the bundle, hexadecimal; `null` where nothing was written.
+    pub sha256: Option<String>,
+    /// When it was asked for.
+    pub started: Timestamp,
+    /// How long it took, in milliseconds.
+    pub duration_ms: u64,
+    /// Exit status of a program that ended by itself.
+    #[serde(default)]
+    pub exit_status: Option<i32>,
+    /// How often each rule of redaction was applied.
+    #[serde(default)]
+    pub redactions: BTreeMap<String, u64>,
+}
