@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What stands at a path of a [`Tree`].
+/// What stands at a path of a [`Tree`](super::Tree).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
     /// Path relative to the tree's folder.
@@ -67,7 +67,7 @@ pub struct Reading {
     /// Why it is not [`Outcome::Ok`]: a sentence with the errno or exit status. Of a program that succeeded, what
     /// it said on stderr.
     pub reason: Option<String>,
-    /// What was read. Empty after [`Host::stream`].
+    /// What was read. Empty after [`Host::stream`](super::Host::stream).
     pub bytes: Vec<u8>,
     /// How many bytes there were to read, where that is known (a file's size); otherwise how many were read.
     pub original_bytes: u64,
@@ -138,7 +138,7 @@ impl Reading {
     }
 }
 
-/// Readings by the path at which a bundle keeps them ([`Artifact::path`]): all that a judgement may rest on, so
+/// Readings by the path at which a bundle keeps them ([`Artifact::path`](super::Artifact::path)): all that a judgement may rest on, so
 /// that it is the same on the node and from a bundle.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Evidence(BTreeMap<String, Reading>);
@@ -173,7 +173,7 @@ impl FromIterator<(String, Reading)> for Evidence {
 pub struct Collected {
     /// Where the bundle keeps it, relative to `diagnostics/`.
     pub path: String,
-    /// What was read, asked or run ([`Artifact::describe`]).
+    /// What was read, asked or run ([`Artifact::describe`](super::Artifact::describe)).
     pub source: String,
     /// Where the answer really came from, if that says more than `source`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
