@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 use jiff::Timestamp;
 
 use super::reader::{self, Contents, Ending, Limits};
-use super::writer::{DEFAULT_LEVEL, Entry, Writer};
+use super::writer::{DEFAULT_LEVEL, Entry, PART, Writer};
 use super::{FOLDER, Output};
 
 type Files = BTreeMap<String, Vec<u8>>;
@@ -51,7 +51,7 @@ fn samples() -> Samples {
         ("block", 512),
         ("short", 513),
         ("bird/ipv4/show-status", 90_000),
-        ("logs/large", (2 << 20) + 77),
+        ("logs/large", PART + 77),
         (long.as_str(), 1000),
         ("exactly/one-hundred/with-diagnostics/xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", 10),
     ]
@@ -68,7 +68,7 @@ fn samples() -> Samples {
 /// The same and entries of one part exactly, of two and of three.
 fn more_samples() -> Samples {
     let mut samples = samples();
-    for (path, length) in [("part", 2 << 20), ("parts", 4 << 20), ("and-a-bit", (5 << 20) + 5)] {
+    for (path, length) in [("part", PART), ("parts", 2 * PART), ("and-a-bit", 5 * PART / 2 + 5)] {
         samples.push((path.into(), noise(length, 77)));
     }
     samples

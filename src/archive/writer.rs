@@ -19,7 +19,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use super::{FOLDER, Output, entry_path};
 
 /// The most data in one gzip member. What a reader loses of compression by starting anew is under 1 % here.
-const PART: usize = 1 << 20;
+pub(super) const PART: usize = 1 << 20;
 
 /// Tar's unit: headers fill one, data are padded to a multiple.
 const BLOCK: usize = 512;

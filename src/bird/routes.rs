@@ -136,8 +136,11 @@ fn route(text: &str, above: Option<&str>) -> Option<Route> {
     let (left, right) = text.split_once('[')?;
     let (source, rank) = right.split_once(']')?;
     let mut words: Vec<&str> = left.split_ascii_whitespace().collect();
-    let mut destination =
-        if text.starts_with(' ') { above?.to_owned() } else { words.drain(..1).next()?.to_owned() };
+    let mut destination = match words.first() {
+        _ if text.starts_with(' ') => above?.to_owned(),
+        None => return None,
+        Some(_) => words.remove(0).to_owned(),
+    };
     let mut route = Route::default();
     if words.iter().any(|word| matches!(*word, "via" | "dev")) {
         route.next_hops.push(next_hop(&words.join(" "))?);

@@ -593,8 +593,9 @@ fn graceful_restart_is_told() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
+    /// But for the last line feed: `0000 ` has ended the answer before it.
     #[test]
-    fn no_cut_answer_is_ready(at in 0..ONE.len()) {
+    fn no_cut_answer_is_ready(at in 0..ONE.len() - 1) {
         let node = Node::well().reads(V4.status, ONE_STATUS).reads(V4.protocols, &ONE[..at]).status();
         prop_assert_ne!(node.bgp.ipv4.state, Some(State::Ready));
         prop_assert_eq!(node.bgp.ipv4.established, None);

@@ -144,6 +144,12 @@ fn counts_are_read_per_table_and_in_all() {
     }
 }
 
+#[test]
+fn a_line_without_a_destination_is_no_route() {
+    let routes = parse(&reply::parse(b"1007-[]\n1007-[static1 10:00:00] * (200)\n0000 \n"));
+    assert_eq!((routes.list.len(), routes.not_understood), (0, 2));
+}
+
 proptest! {
     #[test]
     fn any_lines_are_survived(text in "((1007-|1008-| |\t| \t)([ \t\\[\\]()*!/]|\\PC){0,60}\n){0,20}") {
