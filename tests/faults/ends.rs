@@ -26,8 +26,21 @@ fn host() -> (Root, UnixListener) {
     (root, bird)
 }
 
-fn start(command: &mut Command) -> Child {
-    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+/// Starts a program with each signal doing what it does by default: what runs in the background of a shell that has
+/// no job control is started with SIGINT ignored, and calivet heeds that.
+fn start(command: &Command) -> Child {
+    let mut anew = Command::new("env");
+    anew.arg("--default-signal=INT,TERM,HUP").arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => anew.env(name, value),
+            None => anew.env_remove(name),
+        };
+    }
+    if let Some(folder) = command.get_current_dir() {
+        anew.current_dir(folder);
+    }
+    anew.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
 fn send(child: &Child, signal: Signal) {
@@ -82,7 +95,7 @@ fn at_whatever_moment_a_signal_comes_the_bundle_is_finished_and_says_so() {
 fn a_signal_before_anything_was_read_gives_a_bundle_that_lists_what_is_missing() {
     let (root, _bird) = host();
     let scratch = Scratch::new();
-    let child = start(&mut scratch.diags(root.path()));
+    let child = start(&scratch.diags(root.path()));
     wait_until("it listens", || is_watching(&child));
     send(&child, Signal::SIGTERM);
     let run = child.wait_with_output().unwrap();
@@ -139,7 +152,7 @@ fn a_second_signal_ends_the_run_at_once() {
     for number in 0..20 {
         fs::write(root.at(&format!("/var/log/calico/n{number}")), noise(64 << 10, number)).unwrap();
     }
-    let child = start(&mut command);
+    let child = start(&command);
     wait_until("it listens", || is_watching(&child));
     std::thread::sleep(Duration::from_millis(700));
     send(&child, Signal::SIGINT);
