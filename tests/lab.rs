@@ -151,6 +151,22 @@ impl Lab {
                     }
                 }
             }
+            // A session is up a moment before its routes have come: each peer sends three.
+            let is_one = self.daemon(Family::Ipv4) == self.daemon(Family::Ipv6);
+            for family in [Family::Ipv4, Family::Ipv6] {
+                let shown = ask(&self.socket(self.daemon(family)), "show protocols all");
+                let come = shown.unwrap_or_default().matches(" 3 imported").count();
+                let is_served = |peer: &&Peer| {
+                    is_one || peers::of(family).iter().any(|it| it.name == peer.name)
+                };
+                let up = peers::all().filter(is_served).filter(|it| it.established()).count();
+                if come < up {
+                    let _ = writeln!(
+                        missing,
+                        "{family:?}: routes of {come} peers have come, not of {up}"
+                    );
+                }
+            }
             if missing.is_empty() {
                 return;
             }
