@@ -302,20 +302,33 @@ impl Lab {
     fn shut_peers_down(&self) {
         let deadline = Instant::now() + PATIENCE;
         for peer in peers::all().filter(|peer| peer.is_shut_down()) {
-            // Each end gets there on its own time, and a session that only one of them has ends otherwise.
-            let ends = [
-                (self.socket(self.daemon(Family::Ipv4)), peer.name),
-                (self.socket_of(peer), "node"),
-            ];
-            for (socket, protocol) in ends {
-                let question = format!("show protocols {protocol}");
-                while !ask(&socket, &question).is_ok_and(|said| said.contains("Established")) {
-                    assert!(Instant::now() < deadline, "{} was never established", peer.name);
-                    std::thread::sleep(Duration::from_millis(50));
+            let node = self.socket(self.daemon(Family::Ipv4));
+            let other = self.socket_of(peer);
+            let on_node = format!("show protocols {}", peer.name);
+            loop {
+                // Each end gets there on its own time, and a session that only one of them has ends otherwise.
+                for (socket, question) in
+                    [(&node, on_node.as_str()), (&other, "show protocols node")]
+                {
+                    while !ask(socket, question).is_ok_and(|said| said.contains("Established")) {
+                        assert!(Instant::now() < deadline, "{} was never established", peer.name);
+                        std::thread::sleep(Duration::from_millis(50));
+                    }
                 }
+                // What is on its way when a socket is closed makes the kernel reset it, and the notification is
+                // lost: then once more.
+                std::thread::sleep(Duration::from_millis(200));
+                ask(&other, "disable node").unwrap();
+                let told = (0..40).any(|_| {
+                    std::thread::sleep(Duration::from_millis(50));
+                    ask(&node, &on_node).is_ok_and(|said| said.contains("Administrative shutdown"))
+                });
+                if told {
+                    break;
+                }
+                ask(&other, "enable node").unwrap();
+                ask(&node, &format!("restart {}", peer.name)).unwrap();
             }
-            let socket = self.socket_of(peer);
-            ask(&socket, "disable node").unwrap();
         }
     }
 
