@@ -91,6 +91,9 @@ pub struct Node {
     pub credentials: Vec<PathBuf>,
 }
 
+/// The most bytes of a file that holds one name: the kernel and Kubernetes allow a name some 250.
+const NAME_BYTES: u64 = 4 << 10;
+
 /// What must be read before the rows are known.
 pub const FIRST: &[Artifact] = &[
     system::AGENTS,

@@ -2,14 +2,15 @@
 
 use std::borrow::Cow;
 
-use super::{Artifact, Collector, Rows, Source, Tree};
+use super::{Artifact, Collector, NAME_BYTES, Rows, Source, Tree};
 
 /// The modules that are loaded; absent where the kernel can load none.
 pub(super) const MODULES: Artifact = Artifact::file("/proc/modules").public();
 /// The kernel's release, as `uname -r` says.
 pub(super) const RELEASE: Artifact = Artifact::file("/proc/sys/kernel/osrelease").public();
 /// The host's name as the kernel has it.
-pub(super) const HOSTNAME: Artifact = Artifact::file("/proc/sys/kernel/hostname").public();
+pub(super) const HOSTNAME: Artifact =
+    Artifact::file("/proc/sys/kernel/hostname").public().at_most(NAME_BYTES);
 
 pub(super) const COLLECTOR: Collector = Collector {
     name: "kernel",
