@@ -1,6 +1,7 @@
 //! `calivet node status`: BGP peers and Calico agents of this node.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -65,14 +66,30 @@ async fn evidence(host: &Host, with_routes: bool) -> Evidence {
     if with_routes {
         rows.extend(collectors::routes());
     }
-    let felix = async {
-        let mut evidence = read(host, &[collectors::AGENTS]).await;
-        let health = collectors::health(&Node::from_evidence(&evidence));
-        evidence.extend(read(host, &health).await);
-        evidence
-    };
-    let (mut evidence, others) = tokio::join!(felix, read(host, &rows));
+    let (mut evidence, others) = tokio::join!(felix(host), read(host, &rows));
     evidence.extend(others);
+    evidence
+}
+
+/// Reads what is known of the agents, and Felix's health. Where Felix serves it is in its environment, and nearly
+/// always where it does by default: there it is asked at once, and what it said counts only if it is there.
+async fn felix(host: &Host) -> Evidence {
+    let usual = collectors::health(&Node::default());
+    let mut agents = pin!(read(host, const { &[collectors::AGENTS] }));
+    let mut asked = pin!(read(host, &usual));
+    let mut said = None;
+    let mut evidence = loop {
+        tokio::select! {
+            agents = &mut agents => break agents,
+            early = &mut asked, if said.is_none() => said = Some(early),
+        }
+    };
+    let health = collectors::health(&Node::from_evidence(&evidence));
+    evidence.extend(match said {
+        _ if health != usual => read(host, &health).await,
+        Some(said) => said,
+        None => asked.await,
+    });
     evidence
 }
 
