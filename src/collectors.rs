@@ -22,6 +22,8 @@ use crate::host::{Artifact, Evidence, Extent, Source, Tree};
 use crate::processes::{self, Agent, Agents, Process};
 use crate::status;
 
+pub(crate) use kernel::SYSCTLS;
+
 /// A subject: what is read of it, and the name by which `--only` and `--skip` know it.
 #[derive(Debug)]
 pub struct Collector {

@@ -46,24 +46,8 @@ pub(super) const COLLECTOR: Collector = Collector {
         Tree::new("/proc/sys/net/netfilter", &["*"]).public(),
         Tree::new("/proc/sys/net/bridge", &["*"]).public(),
         Tree::new("/proc/sys/net/core", &["*"]).public(),
-        Tree::new(
-            "/proc/sys/net/ipv4",
-            &["*", "conf/all/*", "conf/default/*", "neigh/default/*", "route/*"],
-        )
-        .public(),
-        // From the secret, an interface's stable addresses are made (RFC 7217).
-        Tree::new(
-            "/proc/sys/net/ipv6",
-            &[
-                "*",
-                "conf/all/*",
-                "conf/default/*",
-                "neigh/default/*",
-                "route/*",
-                "!conf/*/stable_secret",
-            ],
-        )
-        .public(),
+        Tree::new("/proc/sys/net/ipv4", SYSCTLS).public(),
+        Tree::new("/proc/sys/net/ipv6", SYSCTLS).public(),
         Tree::new("/etc/sysctl.d", CONF),
         Tree::new("/run/sysctl.d", CONF),
         Tree::new("/usr/local/lib/sysctl.d", CONF),
@@ -77,6 +61,11 @@ pub(super) const COLLECTOR: Collector = Collector {
     ],
     more: |_| Rows::default(),
 };
+
+/// Settings in `/proc/sys/net/ipv4` and `ipv6` but those of single interfaces, which come and go with pods. From
+/// the secret, an interface's stable addresses are made (RFC 7217).
+pub(crate) const SYSCTLS: &[&str] =
+    &["*", "conf/all/*", "conf/default/*", "neigh/default/*", "route/*", "!conf/*/stable_secret"];
 
 /// The modules that are part of the kernel itself (kernel's `Documentation/kbuild/kbuild.rst`).
 pub(super) fn builtin_modules(release: &str) -> Artifact {
