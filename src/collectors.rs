@@ -96,6 +96,16 @@ pub struct Node {
 /// The most bytes of a file that holds one name: the kernel and Kubernetes allow a name some 250.
 const NAME_BYTES: u64 = 4 << 10;
 
+/// All rows of a subject on a node.
+#[must_use]
+pub fn rows(collector: &Collector, node: &Node) -> Rows {
+    let Rows { artifacts, trees } = (collector.more)(node);
+    Rows {
+        artifacts: collector.artifacts.iter().cloned().chain(artifacts).collect(),
+        trees: collector.trees.iter().cloned().chain(trees).collect(),
+    }
+}
+
 /// What must be read before the rows are known.
 pub const FIRST: &[Artifact] = &[
     system::AGENTS,
@@ -196,3 +206,5 @@ pub fn routes() -> Vec<Artifact> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) use tests::full as full_node;

@@ -4,12 +4,10 @@ use std::collections::BTreeMap;
 use std::pin::pin;
 use std::time::Duration;
 
-use futures_util::future::join_all;
-
 use super::{Exit, host};
 use crate::cli::{self, Format, Options};
 use crate::collectors::{self, Node};
-use crate::host::{Artifact, Evidence, Host};
+use crate::host::{Evidence, Host};
 use crate::output::{self, Output};
 use crate::status::{self, NodeStatus, Verdict};
 
@@ -66,7 +64,7 @@ async fn evidence(host: &Host, with_routes: bool) -> Evidence {
     if with_routes {
         rows.extend(collectors::routes());
     }
-    let (mut evidence, others) = tokio::join!(felix(host), read(host, &rows));
+    let (mut evidence, others) = tokio::join!(felix(host), host.evidence(&rows, &[]));
     evidence.extend(others);
     evidence
 }
@@ -75,8 +73,8 @@ async fn evidence(host: &Host, with_routes: bool) -> Evidence {
 /// always where it does by default: there it is asked at once, and what it said counts only if it is there.
 async fn felix(host: &Host) -> Evidence {
     let usual = collectors::health(&Node::default());
-    let mut agents = pin!(read(host, const { &[collectors::AGENTS] }));
-    let mut asked = pin!(read(host, &usual));
+    let mut agents = pin!(host.evidence(const { &[collectors::AGENTS] }, &[]));
+    let mut asked = pin!(host.evidence(&usual, &[]));
     let mut said = None;
     let mut evidence = loop {
         tokio::select! {
@@ -86,19 +84,11 @@ async fn felix(host: &Host) -> Evidence {
     };
     let health = collectors::health(&Node::from_evidence(&evidence));
     evidence.extend(match said {
-        _ if health != usual => read(host, &health).await,
+        _ if health != usual => host.evidence(&health, &[]).await,
         Some(said) => said,
         None => asked.await,
     });
     evidence
-}
-
-async fn read(host: &Host, rows: &[Artifact]) -> Evidence {
-    let read = |row: &Artifact| {
-        let row = row.clone();
-        async move { (row.path().into_owned(), host.read(&row).await) }
-    };
-    join_all(rows.iter().map(read)).await.into_iter().collect()
 }
 
 fn render(
