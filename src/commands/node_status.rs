@@ -1,6 +1,7 @@
 //! `calivet node status`: BGP peers and Calico agents of this node.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::time::Duration;
 
 use super::{Exit, host};
@@ -63,14 +64,30 @@ async fn evidence(host: &Host, with_routes: bool) -> Evidence {
     if with_routes {
         rows.extend(collectors::routes());
     }
-    let felix = async {
-        let mut evidence = host.evidence(&[collectors::AGENTS], &[]).await;
-        let health = collectors::health(&Node::from_evidence(&evidence));
-        evidence.extend(host.evidence(&health, &[]).await);
-        evidence
-    };
-    let (mut evidence, others) = tokio::join!(felix, host.evidence(&rows, &[]));
+    let (mut evidence, others) = tokio::join!(felix(host), host.evidence(&rows, &[]));
     evidence.extend(others);
+    evidence
+}
+
+/// Reads what is known of the agents, and Felix's health. Where Felix serves it is in its environment, and nearly
+/// always where it does by default: there it is asked at once, and what it said counts only if it is there.
+async fn felix(host: &Host) -> Evidence {
+    let usual = collectors::health(&Node::default());
+    let mut agents = pin!(host.evidence(const { &[collectors::AGENTS] }, &[]));
+    let mut asked = pin!(host.evidence(&usual, &[]));
+    let mut said = None;
+    let mut evidence = loop {
+        tokio::select! {
+            agents = &mut agents => break agents,
+            early = &mut asked, if said.is_none() => said = Some(early),
+        }
+    };
+    let health = collectors::health(&Node::from_evidence(&evidence));
+    evidence.extend(match said {
+        _ if health != usual => host.evidence(&health, &[]).await,
+        Some(said) => said,
+        None => asked.await,
+    });
     evidence
 }
 
