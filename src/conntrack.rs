@@ -130,9 +130,8 @@ impl Cpu {
 impl Serialize for Cpu {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let own = std::iter::once(("cpu", Some(self.cpu)));
-        let counts = NAMES.iter().map(|names| {
-            (names.evidence, self.get(names.counter).map(u64::from))
-        });
+        let counts =
+            NAMES.iter().map(|names| (names.evidence, self.get(names.counter).map(u64::from)));
         serializer.collect_map(own.chain(counts))
     }
 }
@@ -158,7 +157,9 @@ impl Statistics {
         }
         let cpus = document.get("cpus")?.as_array()?.iter().map(|row| {
             let count = |names: &Names| {
-                row.get(names.netlink).and_then(Value::as_u64).and_then(|count| count.try_into().ok())
+                row.get(names.netlink)
+                    .and_then(Value::as_u64)
+                    .and_then(|count| count.try_into().ok())
             };
             Some(Cpu { cpu: row.get("cpu")?.as_u64()?, counts: NAMES.each_ref().map(count) })
         });
@@ -180,8 +181,10 @@ impl Statistics {
         let columns = NAMES.each_ref().map(|names| column(names.column));
         let mut statistics = Self { entries: None, max: None, cpus: Vec::new() };
         for (row, cpu) in lines.zip(0..) {
-            let cells: Option<Vec<u32>> =
-                row.split_ascii_whitespace().map(|cell| u32::from_str_radix(cell, 16).ok()).collect();
+            let cells: Option<Vec<u32>> = row
+                .split_ascii_whitespace()
+                .map(|cell| u32::from_str_radix(cell, 16).ok())
+                .collect();
             let Some(cells) = cells.filter(|cells| cells.len() == header.len()) else { break };
             statistics.entries = cells.get(entries).copied().map(u64::from);
             let counts = columns.map(|at| cells.get(at?).copied());

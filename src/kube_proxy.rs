@@ -176,7 +176,9 @@ pub fn from_config(text: &str) -> Result<Conntrack, SettingsError> {
 fn flag<'a>(argv: &'a [String], name: &str) -> Option<&'a str> {
     let mut found = None;
     for (index, word) in argv.iter().enumerate().skip(1) {
-        let Some(rest) = word.strip_prefix("--").or_else(|| word.strip_prefix('-')) else { continue };
+        let Some(rest) = word.strip_prefix("--").or_else(|| word.strip_prefix('-')) else {
+            continue;
+        };
         match rest.strip_prefix(name) {
             Some("") => found = argv.get(index + 1).map(String::as_str).or(found),
             Some(value) => found = value.strip_prefix('=').or(found),

@@ -18,8 +18,13 @@ mod pattern;
 use std::collections::{BTreeMap, HashMap};
 
 /// Where the files are. Of files with one name the first folder's is read, and no other.
-pub const FOLDERS: [&str; 5] =
-    ["/etc/sysctl.d", "/run/sysctl.d", "/usr/local/lib/sysctl.d", "/usr/lib/sysctl.d", "/lib/sysctl.d"];
+pub const FOLDERS: [&str; 5] = [
+    "/etc/sysctl.d",
+    "/run/sysctl.d",
+    "/usr/local/lib/sysctl.d",
+    "/usr/lib/sysctl.d",
+    "/lib/sysctl.d",
+];
 
 /// The file that `sysctl --system` reads last.
 pub const OLD_FILE: &str = "/etc/sysctl.conf";

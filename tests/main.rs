@@ -25,4 +25,5 @@ mod root;
 mod run;
 mod schemas;
 mod secrets;
+mod sysctl;
 mod unprivileged;

@@ -3,7 +3,6 @@
 
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::process::Command;
 
 use calivet::sysctl::{self, Content, File, Reader};
 
@@ -150,10 +149,10 @@ fn make(numbers: &mut Numbers, root: &Path) -> Vec<File> {
     files
 }
 
-/// Applies each tree with both programs, and prints what `/proc/sys` holds after each: a line for each program and key.
-/// Nothing of this machine is in reach: what is written to is a folder in memory that only this namespace has.
-const APPLY: &str = r#"
-root=$(mktemp -d)
+/// A file system of its own, in which nothing of this machine can be written to: `/proc/sys` is a folder in memory.
+const BUILD: &str = r#"
+root=FROM/root
+mkdir "$root"
 mount -t tmpfs -o mode=0755 tmpfs "$root"
 mkdir -p "$root"/{usr,etc,run,dev,proc/sys}
 mount --bind -o ro /usr "$root/usr"
@@ -161,10 +160,21 @@ mount -t tmpfs tmpfs "$root/usr/lib/sysctl.d"
 mount -t tmpfs tmpfs "$root/usr/local"
 for name in lib lib64 sbin; do ln -s usr/$name "$root/$name"; done
 : >"$root/dev/null"
-for number in $(seq 0 $((TREES - 1))); do
+furnish() {
     rm -rf "$root/etc" "$root/run" "$root/usr/local/lib"
     find "$root/usr/lib/sysctl.d" -mindepth 1 -delete
-    cp -a "FROM/$number/." "$root/"
+    cp -dr "$1/." "$root/"
+}
+"#;
+
+const REMOVE: &str = r#"
+umount -R "$root"
+"#;
+
+/// Applies each tree with both programs, and prints what `/proc/sys` holds after each: a line for each program and key.
+const APPLY: &str = r#"
+for number in $(seq 0 $((TREES - 1))); do
+    furnish "FROM/$number"
     for program in '/lib/systemd/systemd-sysctl' '/usr/sbin/sysctl --system'; do
         for key in KEYS; do
             mkdir -p "$root/proc/sys/${key%/*}"
@@ -173,36 +183,41 @@ for number in $(seq 0 $((TREES - 1))); do
         # Each complains of lines that are wrong on purpose.
         chroot "$root" $program >/dev/null 2>&1 || true
         for key in KEYS; do
-            read -r -d '' value <"$root/proc/sys/$key" || true
             IFS= read -r value <"$root/proc/sys/$key" || true
             echo "$value"
         done
     done
 done
-umount -R "$root"
-rmdir "$root"
 "#;
+
+/// Prints which files systemd reads of each tree, in its order, and an empty line behind.
+const SHOW: &str = r#"
+for number in $(seq 0 $((TREES - 1))); do
+    furnish "FROM/$number"
+    chroot "$root" /lib/systemd/systemd-sysctl --cat-config 2>/dev/null | grep -aE '^# /(etc|run|usr)/' | cut -c3- || true
+    echo
+done
+"#;
+
+fn script(work: &str, trees: &Path) -> String {
+    format!("{BUILD}{work}{REMOVE}")
+        .replace("TREES", &TREES.to_string())
+        .replace("FROM", &trees.display().to_string())
+        .replace("KEYS", &KEYS.join(" "))
+}
+
+/// The programs that apply settings.
+const PROGRAMS: [&str; 2] = ["/lib/systemd/systemd-sysctl", "/usr/sbin/sysctl"];
 
 #[test]
 fn the_value_after_a_boot_is_what_systemd_and_procps_write() {
-    for program in ["/lib/systemd/systemd-sysctl", "/usr/sbin/sysctl"] {
-        if !Path::new(program).exists() {
-            assert!(!crate::lab::is_required(), "{program} is missing: run tests/run");
-            eprintln!("skipped: there is no {program}");
-            return;
-        }
-    }
-    let Some(namespaces) = crate::lab::namespaces_or_skip() else { return };
+    let Some(namespaces) = Namespaces::with(&PROGRAMS) else { return };
     let trees = tempfile::tempdir().unwrap();
     let mut numbers = Numbers(20_261_123);
     let files: Vec<Vec<File>> = (0..TREES)
         .map(|number| make(&mut numbers, &trees.path().join(number.to_string())))
         .collect();
-    let script = APPLY
-        .replace("TREES", &TREES.to_string())
-        .replace("FROM", &trees.path().display().to_string())
-        .replace("KEYS", &KEYS.join(" "));
-    let printed = namespaces.run(&script);
+    let printed = namespaces.run(&script(APPLY, trees.path()));
     let mut written = printed.lines();
     let mut decided = 0;
     for (number, files) in files.iter().enumerate() {
@@ -217,33 +232,38 @@ fn the_value_after_a_boot_is_what_systemd_and_procps_write() {
         }
     }
     assert_eq!(written.next(), None);
-    // A generator whose trees decide nothing would prove nothing.
+    // Trees that decide nothing would prove nothing.
     assert!(decided > TREES * 4, "only {decided} values were written");
 }
 
 #[test]
 fn the_order_of_the_files_is_the_one_that_systemd_shows() {
-    let Some(namespaces) = crate::lab::namespaces_or_skip() else { return };
-    let _ = Command::new("true");
+    let Some(namespaces) = Namespaces::with(&PROGRAMS) else { return };
     let trees = tempfile::tempdir().unwrap();
     let mut numbers = Numbers(7);
-    for number in 0..20 {
+    let mut all = Vec::new();
+    for number in 0..TREES {
         let root = trees.path().join(number.to_string());
-        let files: Vec<File> = make(&mut numbers, &root)
-            .into_iter()
-            .filter(|file| matches!(file.content, Content::Text(_)))
-            .collect();
+        let files = make(&mut numbers, &root);
         // It stops at the first file that it cannot show.
-        for folder in FOLDERS {
-            for entry in std::fs::read_dir(root.join(&folder[1..])).unwrap() {
-                let path = entry.unwrap().path();
-                if path.is_dir() {
-                    std::fs::remove_dir(path).unwrap();
-                } else if !path.is_file() {
-                    std::fs::remove_file(path).unwrap();
-                }
+        let (shown, others): (Vec<File>, Vec<File>) =
+            files.into_iter().partition(|file| matches!(file.content, Content::Text(_)));
+        for file in others {
+            let path = root.join(&file.path[1..]);
+            if path.is_symlink() {
+                std::fs::remove_file(path).unwrap();
+            } else {
+                std::fs::remove_dir(path).unwrap();
             }
         }
-        let _ = (&namespaces, files);
+        all.push(shown);
+    }
+    let printed = namespaces.run(&script(SHOW, trees.path()));
+    let mut lines = printed.lines();
+    for (number, files) in all.iter().enumerate() {
+        let order = sysctl::in_order(files, &sysctl::FOLDERS, Reader::Systemd);
+        let expected: Vec<&str> = order.iter().map(|file| file.path.as_str()).collect();
+        let shown: Vec<&str> = lines.by_ref().take_while(|line| !line.is_empty()).collect();
+        assert_eq!(shown, expected, "tree {number}: {files:#?}");
     }
 }

@@ -60,7 +60,8 @@ pub fn table_full(log: &str) -> TableFull {
         found.last = seconds;
         if let Some(namespace) = rest.strip_prefix(" in netns ") {
             found.elsewhere += 1;
-            let number: Option<u64> = namespace.split(',').next().and_then(|number| number.parse().ok());
+            let number: Option<u64> =
+                namespace.split(',').next().and_then(|number| number.parse().ok());
             // No more than anyone would read.
             if found.namespaces.len() < 64 {
                 found.namespaces.extend(number);

@@ -24,13 +24,18 @@ fn counts(table: &str, wanted: &[Counter]) -> Vec<Option<u64>> {
 fn the_names_of_the_counters_stand_in_their_order() {
     for (counter, names) in Counter::ALL.iter().zip(&NAMES) {
         assert_eq!(*counter, names.counter);
-        assert_eq!(*counter as usize, NAMES.iter().position(|other| other.counter == *counter).unwrap());
+        assert_eq!(
+            *counter as usize,
+            NAMES.iter().position(|other| other.counter == *counter).unwrap()
+        );
     }
 }
 
 #[test]
 fn a_column_is_known_by_its_name_and_never_by_its_place() {
-    use Counter::{ChainTooLong, ClashResolve, Drop, EarlyDrop, Error, InsertFailed, SearchRestart};
+    use Counter::{
+        ChainTooLong, ClashResolve, Drop, EarlyDrop, Error, InsertFailed, SearchRestart,
+    };
     let wanted = [Drop, EarlyDrop, InsertFailed, SearchRestart, Error, ClashResolve, ChainTooLong];
     let some = |numbers: [i64; 7]| numbers.map(|number| u64::try_from(number).ok()).to_vec();
     assert_eq!(counts(LINUX_3_10, &wanted), some([10, 11, 3, 256, 1, -1, -1]));
@@ -68,7 +73,8 @@ fn netlink_tells_entries_and_limit_too() {
     let json = serde_json::to_value(&statistics.cpus[1]).unwrap();
     assert_eq!((json["cpu"].as_u64(), json["insertFailed"].as_u64()), (Some(2), Some(3)));
     assert!(json["earlyDrop"].is_null());
-    let cut = String::from_utf8(document("")).unwrap().replace("\"complete\":true", "\"complete\":false");
+    let cut =
+        String::from_utf8(document("")).unwrap().replace("\"complete\":true", "\"complete\":false");
     assert_eq!(Statistics::from_netlink(cut.as_bytes()), None);
 }
 

@@ -124,14 +124,20 @@ fn a_module_is_loaded_by_the_first_list_that_names_it() {
         file("/etc/modules-load.d/b.conf", "nf_conntrack\n"),
         file("/etc/modules-load.d/c.conf", "#nf_conntrack\n"),
     ];
-    assert_eq!(loads(&files, "nf_conntrack"), Some(("/usr/lib/modules-load.d/a.conf".to_owned(), 3)));
+    assert_eq!(
+        loads(&files, "nf_conntrack"),
+        Some(("/usr/lib/modules-load.d/a.conf".to_owned(), 3))
+    );
     assert_eq!(loads(&files[2..], "nf_conntrack"), None);
 }
 
 #[test]
 fn the_last_option_of_a_module_counts() {
     let files = [
-        file("/etc/modprobe.d/a.conf", "options nf_conntrack hashsize=1 x=2\noptions other hashsize=3"),
+        file(
+            "/etc/modprobe.d/a.conf",
+            "options nf_conntrack hashsize=1 x=2\noptions other hashsize=3",
+        ),
         file("/lib/modprobe.d/b.conf", "options nf_conntrack  hashsize=4 "),
     ];
     let found = option(&files, "nf_conntrack", "hashsize");

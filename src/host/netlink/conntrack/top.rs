@@ -35,8 +35,8 @@ use super::{SUBSYSTEM, sctp_state, tcp_state, totals};
 /// `IPCTNL_MSG_CT_GET`.
 const GET: u8 = 1;
 
-/// Rows of each list: more than anyone looks at.
-const ROWS: usize = 100;
+/// Rows of each list, at most: as many as `--top` may ask for.
+const ROWS: usize = 1000;
 
 /// Keys of each kind that are kept. A hash table that holds one more has twice the room.
 const KEYS: usize = (1 << 16) / 8 * 7;
@@ -102,7 +102,8 @@ impl<K: Copy + Eq + Hash + Ord> Tally<K> {
 
     /// The largest, those that are equal in the order of their keys.
     fn top(&self) -> Vec<(K, u32)> {
-        let mut all: Vec<(K, u32)> = self.counts.iter().map(|(key, count)| (*key, *count)).collect();
+        let mut all: Vec<(K, u32)> =
+            self.counts.iter().map(|(key, count)| (*key, *count)).collect();
         let order = |(key, count): &(K, u32)| (std::cmp::Reverse(*count), *key);
         if all.len() > ROWS {
             all.select_nth_unstable_by_key(ROWS, order);
@@ -198,10 +199,7 @@ struct StateRow {
 }
 
 /// Reads the table and writes who fills it. What was counted before a failure is written too.
-pub(in super::super) fn write(
-    kernel: &mut Kernel,
-    document: &mut Document,
-) -> Result<(), Trouble> {
+pub(in super::super) fn write(kernel: &mut Kernel, document: &mut Document) -> Result<(), Trouble> {
     let (entries, limit) = totals(kernel)?;
     document.fact("entries", &entries);
     document.fact("max", &limit);
@@ -282,7 +280,9 @@ fn entry(reply: &[u8]) -> Option<Entry> {
             // CTA_STATUS
             3 => status = network_number(value).unwrap_or_default(),
             // CTA_PROTOINFO: of TCP (1) or SCTP (3), in which the state stands first.
-            4 => state = nested(value, &[1, 3]).and_then(|info| nested(info, &[1])?.first().copied()),
+            4 => {
+                state = nested(value, &[1, 3]).and_then(|info| nested(info, &[1])?.first().copied())
+            }
             // CTA_ZONE
             18 => zone = port(value).unwrap_or_default(),
             _ => {}
