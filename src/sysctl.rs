@@ -5,7 +5,7 @@
 //! # /etc/sysctl.d/90-conntrack.conf
 //! net.netfilter.nf_conntrack_max = 1000000
 //! -net.ipv4.conf.*.rp_filter = 2             <- a pattern; a failure is no failure
-//! -net.ipv4.conf.eth0.rp_filter              <- left out of patterns
+//! -net.ipv4.conf.eth0.rp_filter              <- left out of what patterns write
 //! ```
 //!
 //! The rules are those of sysctl.d(5), and of the sources where that page is silent (`src/sysctl/sysctl.c` of
@@ -273,13 +273,10 @@ fn by_systemd(lines: Vec<Line>, keys: &[&str]) -> Vec<Write> {
     writes
 }
 
-/// Every line is written. What is named anywhere is never written by a pattern.
+/// Every line is written. What is named anywhere is never written by a pattern. A pattern leaves nothing out: that came
+/// after procps 4.0.2.
 fn by_procps(lines: &[Line], keys: &[&str]) -> Vec<Write> {
-    let is_left_out = |key: &str| {
-        lines.iter().any(|line| {
-            line.key == key || (line.value.is_none() && pattern::text(&line.key).matches(key))
-        })
-    };
+    let is_left_out = |key: &str| lines.iter().any(|line| line.key == key);
     let keys: Vec<(&str, bool)> = keys.iter().map(|key| (*key, is_left_out(key))).collect();
     let mut writes = Vec::new();
     for line in lines {

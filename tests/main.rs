@@ -9,6 +9,7 @@
 )]
 
 mod bundles;
+mod conntrack;
 mod containers;
 mod diags_options;
 mod fake_bird;

@@ -173,13 +173,11 @@ umount -R "$root"
 
 /// Applies each tree with both programs, and prints what `/proc/sys` holds after each: a line for each program and key.
 const APPLY: &str = r#"
+for key in KEYS; do mkdir -p "$root/proc/sys/${key%/*}"; done
 for number in $(seq 0 $((TREES - 1))); do
     furnish "FROM/$number"
     for program in '/lib/systemd/systemd-sysctl' '/usr/sbin/sysctl --system'; do
-        for key in KEYS; do
-            mkdir -p "$root/proc/sys/${key%/*}"
-            echo - >"$root/proc/sys/$key"
-        done
+        for key in KEYS; do echo - >"$root/proc/sys/$key"; done
         # Each complains of lines that are wrong on purpose.
         chroot "$root" $program >/dev/null 2>&1 || true
         for key in KEYS; do

@@ -1,4 +1,4 @@
-//! Patterns of names, as glob(3) and fnmatch(3) understand them.
+//! Patterns of paths, as glob(3) understands them.
 
 use regex::bytes::Regex;
 
@@ -14,27 +14,21 @@ impl Pattern {
 /// A pattern of paths: `*`, `?` and `[...]` match within one component. Like glob(3), which opens one folder after
 /// the other, it does not mind empty components.
 pub(super) fn path(pattern: &str) -> Pattern {
-    translate(&super::canonical(pattern), true, false)
+    translate(&super::canonical(pattern), false)
 }
 
 /// The same with `{this,that}` (`GLOB_BRACE`).
 pub(super) fn path_with_braces(pattern: &str) -> Pattern {
-    translate(pattern, true, true)
-}
-
-/// A pattern of any text, in which a slash is a letter like others.
-pub(super) fn text(pattern: &str) -> Pattern {
-    translate(pattern, false, false)
+    translate(pattern, true)
 }
 
 /// A longer pattern is nobody's wish.
 const LONGEST: usize = 1000;
 
-fn translate(pattern: &str, is_path: bool, has_braces: bool) -> Pattern {
+fn translate(pattern: &str, has_braces: bool) -> Pattern {
     if pattern.len() > LONGEST {
         return Pattern(None);
     }
-    let any = if is_path { "[^/]" } else { "." };
     let mut regex = String::from("(?s-u)\\A(?:");
     let mut open = 0;
     let bytes = pattern.as_bytes();
@@ -42,12 +36,9 @@ fn translate(pattern: &str, is_path: bool, has_braces: bool) -> Pattern {
     while let Some(byte) = bytes.get(at) {
         at += 1;
         match byte {
-            b'*' => {
-                regex.push_str(any);
-                regex.push('*');
-            }
-            b'?' => regex.push_str(any),
-            b'[' => match class(&bytes[at..], is_path) {
+            b'*' => regex.push_str("[^/]*"),
+            b'?' => regex.push_str("[^/]"),
+            b'[' => match class(&bytes[at..]) {
                 Some((length, class)) => {
                     regex.push_str(&class);
                     at += length;
@@ -90,20 +81,17 @@ fn closes(rest: &[u8]) -> bool {
     false
 }
 
-/// What stands between brackets, and how long it is with the closing one. In a path it matches no slash.
-fn class(rest: &[u8], is_path: bool) -> Option<(usize, String)> {
+/// What stands between brackets, and how long it is with the closing one. It matches no slash.
+fn class(rest: &[u8]) -> Option<(usize, String)> {
     let is_negated = matches!(rest.first(), Some(b'!' | b'^'));
     let begin = usize::from(is_negated);
     // A closing bracket that stands first is a member.
     let end = begin + 1 + rest.get(begin + 1..)?.iter().position(|byte| *byte == b']')?;
     let members = &rest[begin..end];
-    if is_path && members.contains(&b'/') {
+    if members.contains(&b'/') {
         return None;
     }
-    let mut class = String::from(if is_negated { "[^" } else { "[" });
-    if is_negated && is_path {
-        class.push('/');
-    }
+    let mut class = String::from(if is_negated { "[^/" } else { "[" });
     let mut at = 0;
     while let Some(first) = members.get(at) {
         literal(&mut class, *first);

@@ -282,7 +282,7 @@ fn pods(listing: &str) -> HashMap<String, String> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     #[test]
@@ -297,7 +297,7 @@ mod tests {
         assert_eq!(digits, DIGEST);
     }
 
-    const DIGEST: &str = "4d5f75c480c";
+    pub(in super::super) const DIGEST: &str = "4d5f75c480c";
 
     #[test]
     fn a_state_is_written_as_conntrack_does() {
