@@ -113,7 +113,7 @@ struct Line {
     key: String,
     value: Option<String>,
     file: String,
-    line: usize,
+    number: usize,
 }
 
 /// What is written to any of `keys` (paths below `/proc/sys`, such as `net/ipv4/ip_forward`) when all `files` of
@@ -149,7 +149,9 @@ pub fn in_order<'a>(files: &'a [File], folders: &[&str], reader: Reader) -> Vec<
         let Some((folder, name)) = file.path.rsplit_once('/') else { continue };
         let Some(rank) = folders.iter().position(|known| *known == folder) else { continue };
         // systemd takes no hidden file; procps looks at the end of the name only.
-        if !name.ends_with(".conf") || (name.starts_with('.') && reader == Reader::Systemd) {
+        if !name.as_bytes().ends_with(b".conf")
+            || (name.starts_with('.') && reader == Reader::Systemd)
+        {
             continue;
         }
         let first = names.entry(name).or_insert((rank, file));
@@ -195,7 +197,7 @@ fn parse(file: &File, text: &str, reader: Reader) -> Vec<Line> {
             key,
             value: value.map(ToOwned::to_owned),
             file: file.path.clone(),
-            line: index + 1,
+            number: index + 1,
         });
     }
     lines
@@ -301,7 +303,7 @@ impl Line {
             key: key.to_owned(),
             value: value.to_owned(),
             file: self.file.clone(),
-            line: self.line,
+            line: self.number,
         }
     }
 }

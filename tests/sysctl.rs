@@ -116,7 +116,7 @@ fn make(numbers: &mut Numbers, root: &Path) -> Vec<File> {
         let content = Content::Text(text.clone());
         files.push(File { path: sysctl::OLD_FILE.to_owned(), content });
     }
-    for _ in 0..1 + numbers.below(8) {
+    for _ in 0..=numbers.below(8) {
         let path = format!("{}/{}", numbers.pick(&FOLDERS), numbers.pick(&NAMES));
         if files.iter().any(|file| file.path == path) {
             continue;

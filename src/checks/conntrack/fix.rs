@@ -42,28 +42,22 @@ pub(super) fn propose(facts: &Facts, tomorrow: &Tomorrow) -> Fixing {
         decisive(tomorrow.boot(reader)).is_some_and(|(_, value)| value >= max || value == 0)
     };
     if !(is_enough(Reader::Systemd) && is_enough(Reader::Procps)) {
-        match winner(tomorrow, max) {
-            Some((change, wins_for_all)) => {
-                fixing.changes.push(change);
-                if !wins_for_all {
-                    let (place, value) = decisive(&tomorrow.procps)
-                        .map_or((sysctl::OLD_FILE.to_owned(), 0), |(write, value)| {
-                            (write.place(), value)
-                        });
-                    fixing.remedies.push(format!(
-                        "{place} is read last by `sysctl --system` and sets {}: change it there, too",
-                        grouped(value)
-                    ));
-                }
-            }
-            None => {
-                let reader = tomorrow.readers()[0];
-                let place = decisive(tomorrow.boot(reader))
-                    .map_or_else(|| "/etc/sysctl.d".to_owned(), |(write, _)| write.place());
-                fixing
-                    .remedies
-                    .push(format!("no file of calivet's can win: set {KEY} = {max} in {place}"));
-            }
+        let Some((change, wins_for_all)) = winner(tomorrow, max) else {
+            let boot = tomorrow.boot(tomorrow.readers()[0]);
+            let place = decisive(boot)
+                .map_or_else(|| sysctl::FOLDERS[0].to_owned(), |(write, _)| write.place());
+            fixing
+                .remedies
+                .push(format!("no file of calivet's can win: set {KEY} = {max} in {place}"));
+            return fixing;
+        };
+        fixing.changes.push(change);
+        if let Some((write, value)) = decisive(&tomorrow.procps).filter(|_| !wins_for_all) {
+            fixing.remedies.push(format!(
+                "{} is read last by `sysctl --system` and sets {}: change it there, too",
+                write.place(),
+                grouped(value)
+            ));
         }
     }
     if tomorrow.module == Module::Late {

@@ -88,7 +88,7 @@ impl Tomorrow {
     }
 }
 
-/// How nf_conntrack comes into the kernel at boot.
+/// How `nf_conntrack` comes into the kernel at boot.
 fn module(facts: &Facts, lists: &[File]) -> Module {
     let Some(loaded) = facts.reading(rows::MODULES) else {
         return Module::Unknown("/proc/modules was not read".to_owned());
@@ -199,6 +199,15 @@ struct Verdict {
     /// What is to be said of it beside the numbers.
     notes: Vec<String>,
     remedies: Vec<String>,
+    /// Why it is not known.
+    unknown: Vec<String>,
+}
+
+impl Verdict {
+    fn warn(&mut self, note: String) {
+        self.notes.push(note);
+        self.level = Level::Warn;
+    }
 }
 
 pub(super) fn judge(facts: &Facts) -> Finding {
@@ -247,112 +256,109 @@ pub(super) fn judge(facts: &Facts) -> Finding {
 }
 
 fn verdict(facts: &Facts, tomorrow: &Tomorrow) -> Verdict {
-    let mut notes = Vec::new();
-    let mut remedies = Vec::new();
-    let mut level = Level::Ok;
-    let readers = tomorrow.readers();
-    let boot = tomorrow.boot(readers[0]);
-    let mut written = decisive(boot);
-
-    let values: Vec<_> =
-        [Reader::Systemd, Reader::Procps].map(|reader| decisive(tomorrow.boot(reader))).to_vec();
-    let disagree = values[0].map(|(_, value)| value) != values[1].map(|(_, value)| value);
-    if disagree {
-        let shown = |write: Option<(&Write, u64)>| {
-            write.map_or_else(
-                || "nothing".to_owned(),
-                |(write, value)| format!("{} ({})", grouped(value), write.place()),
-            )
-        };
-        notes.push(format!(
-            "systemd-sysctl writes {}, and `sysctl --system` {}",
-            shown(values[0]),
-            shown(values[1])
-        ));
-        remedies.push(
-            "say the same in /etc/sysctl.conf and /etc/sysctl.d, or link /etc/sysctl.d/99-sysctl.conf to the former"
+    let mut verdict = Verdict {
+        after: None,
+        decided_by: String::new(),
+        level: Level::Ok,
+        notes: Vec::new(),
+        remedies: Vec::new(),
+        unknown: Vec::new(),
+    };
+    compare(tomorrow, &mut verdict);
+    let boot = tomorrow.boot(tomorrow.readers()[0]);
+    for write in boot.writes.iter().filter(|write| sysctl::number(&write.value).is_none()) {
+        verdict.warn(format!("{} is no number, and the kernel refuses it", write.place()));
+    }
+    for (file, why) in &boot.unread {
+        verdict.unknown.push(format!("{file} was not read: {why}"));
+    }
+    apply(facts, tomorrow, boot, &mut verdict);
+    if let (Some(after), Some(now)) = (verdict.after, facts.max)
+        && after < now
+        && after != 0
+    {
+        verdict.warn("it falls".to_owned());
+        verdict.remedies.push(
+            "sudo calivet check conntrack --fix    writes the limit where it wins, also at the next boot"
                 .to_owned(),
         );
-        level = level.max(Level::Warn);
     }
-    for write in boot.writes.iter().filter(|write| sysctl::number(&write.value).is_none()) {
-        notes.push(format!("{} is no number, and the kernel refuses it", write.place()));
-        level = level.max(Level::Warn);
+    if verdict.after.is_none() {
+        verdict.unknown.push("what the kernel's default would be is not known".to_owned());
     }
-    let mut unknown: Vec<String> = Vec::new();
-    for (file, why) in &boot.unread {
-        unknown.push(format!("{file} was not read: {why}"));
+    if facts.max.is_none() {
+        verdict.unknown.push("the limit of now was not read".to_owned());
     }
-    if readers.len() > 1 && disagree {
-        unknown.push("which of the two runs at boot was not read".to_owned());
+    if !verdict.unknown.is_empty() {
+        verdict.notes.append(&mut verdict.unknown);
+        verdict.level = Level::Unknown;
+        verdict.after = None;
     }
+    verdict
+}
 
-    let mut lost = None;
-    match (&tomorrow.module, written) {
-        (Module::Late, Some((write, _))) => {
-            lost = Some(write.place());
-            written = None;
-        }
-        (Module::Unknown(why), Some(_)) => unknown.push(why.clone()),
-        _ => {}
+/// Says where the two programs would not do the same.
+fn compare(tomorrow: &Tomorrow, verdict: &mut Verdict) {
+    let [systemd, procps] = [&tomorrow.systemd, &tomorrow.procps].map(decisive);
+    if systemd.map(|(_, value)| value) == procps.map(|(_, value)| value) {
+        return;
     }
-    let (mut after, mut decided_by) = match written {
+    let shown = |write: Option<(&Write, u64)>| match write {
+        Some((write, value)) => format!("{} ({})", grouped(value), write.place()),
+        None => "nothing".to_owned(),
+    };
+    verdict.warn(format!(
+        "systemd-sysctl writes {}, and `sysctl --system` {}",
+        shown(systemd),
+        shown(procps)
+    ));
+    verdict.remedies.push(
+        "say the same in /etc/sysctl.conf and /etc/sysctl.d, or link /etc/sysctl.d/99-sysctl.conf to the former"
+            .to_owned(),
+    );
+    if tomorrow.readers().len() > 1 {
+        verdict.unknown.push("which of the two runs at boot was not read".to_owned());
+    }
+}
+
+/// What is written, whether that can work, and who writes later.
+fn apply(facts: &Facts, tomorrow: &Tomorrow, boot: &Boot, verdict: &mut Verdict) {
+    let written = decisive(boot);
+    let is_late = tomorrow.module == Module::Late;
+    if let (Module::Unknown(why), Some(_)) = (&tomorrow.module, written) {
+        verdict.unknown.push(why.clone());
+    }
+    (verdict.after, verdict.decided_by) = match written.filter(|_| !is_late) {
         Some((write, value)) => (Some(value), write.place()),
         None => (fallback(facts), "the kernel's default".to_owned()),
     };
     match &tomorrow.proxy {
         Proxy::Sets(Some(limit)) => {
-            if let Some((write, value)) = decisive(boot)
-                && value != *limit
-            {
-                notes.push(format!(
-                    "kube-proxy overwrites the {} of {}",
-                    grouped(value),
-                    write.place()
-                ));
-                remedies.push(format!(
+            if let Some((write, value)) = written.filter(|(_, value)| value != limit) {
+                let (was, place) = (grouped(value), write.place());
+                verdict.warn(format!("kube-proxy overwrites the {was} of {place}"));
+                verdict.remedies.push(format!(
                     "set conntrack.maxPerCore to 0 in kube-proxy's configuration, or conntrack.min to {}",
                     value.max(facts.asked.max)
                 ));
-                level = level.max(Level::Warn);
             }
-            (after, decided_by) = (Some(*limit), "kube-proxy".to_owned());
-            lost = None;
+            (verdict.after, verdict.decided_by) = (Some(*limit), "kube-proxy".to_owned());
         }
-        Proxy::Unknown(why) => unknown.push(why.clone()),
-        Proxy::Absent | Proxy::Sets(None) => {}
+        proxy => {
+            if let Proxy::Unknown(why) = proxy {
+                verdict.unknown.push(why.clone());
+            }
+            if let Some((write, _)) = written.filter(|_| is_late) {
+                verdict.warn(format!(
+                    "{} is lost: nf_conntrack is not loaded yet when settings are applied",
+                    write.place()
+                ));
+                verdict.remedies.push(
+                    "echo nf_conntrack | sudo tee /etc/modules-load.d/nf_conntrack.conf".to_owned(),
+                );
+            }
+        }
     }
-    if let Some(place) = lost {
-        notes.push(format!(
-            "{place} is lost: nf_conntrack is not loaded yet when settings are applied"
-        ));
-        remedies
-            .push("echo nf_conntrack | sudo tee /etc/modules-load.d/nf_conntrack.conf".to_owned());
-        level = level.max(Level::Warn);
-    }
-    if let (Some(after), Some(now)) = (after, facts.max)
-        && after < now
-        && after != 0
-    {
-        notes.push("it falls".to_owned());
-        remedies.push(
-            "sudo calivet check conntrack --fix    writes the limit where it wins, also at the next boot"
-                .to_owned(),
-        );
-        level = level.max(Level::Warn);
-    }
-    if after.is_none() {
-        unknown.push("what the kernel's default would be is not known".to_owned());
-    }
-    if facts.max.is_none() {
-        unknown.push("the limit of now was not read".to_owned());
-    }
-    if !unknown.is_empty() {
-        notes.extend(unknown);
-        level = level.max(Level::Unknown);
-        after = None;
-    }
-    Verdict { after, decided_by, level, notes, remedies }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Who fills the table: the addresses and flows with the most entries, and the pods behind them.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write as _;
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -92,25 +93,28 @@ pub(super) fn judge(facts: &Facts, rows: usize) -> Finding {
     let mut summary = format!("{} entries", grouped(document.total));
     if let Some(first) = document.sources.first() {
         let owner = owners.shown(&first.address);
-        summary.push_str(&format!(
+        let _ = write!(
+            summary,
             ", {} of them ({} %) from {}{owner}",
             grouped(first.entries),
             percent(first.entries, document.total),
             first.address
-        ));
+        );
     }
     if document.total > 0 {
-        summary.push_str(&format!(
+        let _ = write!(
+            summary,
             "; {} % unreplied, {} % may be thrown out early (not assured)",
             percent(document.unreplied, document.total),
             percent(document.unassured, document.total)
-        ));
+        );
     }
     if missed > 0 {
-        summary.push_str(&format!(
+        let _ = write!(
+            summary,
             "; so many different ones that each may have up to {} more",
             grouped(missed)
-        ));
+        );
     }
     let level = if document.complete { Level::Info } else { Level::Unknown };
     if !document.complete {
@@ -274,7 +278,10 @@ fn pods(listing: &str) -> HashMap<String, String> {
         let mut parts = folder.split('_');
         let (namespace, pod, _uid) = (parts.next()?, parts.next()?, parts.next()?);
         let hash = Sha1::digest(format!("{namespace}.{pod}"));
-        let mut digits: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        let mut digits = String::new();
+        for byte in hash.iter().take(DIGITS.div_ceil(2)) {
+            let _ = write!(digits, "{byte:02x}");
+        }
         digits.truncate(DIGITS);
         Some((digits, format!("{namespace}/{pod}")))
     });

@@ -1,5 +1,7 @@
 //! How full the table is, what was dropped, and what the kernel says of it.
 
+use std::fmt::Write as _;
+
 use serde_json::{Map, Value, json};
 
 use super::{DROPS, Facts, KERNEL_LOG, Look, USAGE, grouped, percent, rate, why};
@@ -71,7 +73,7 @@ fn growth(now: &Look, later: &Look, max: u64) -> Option<(String, Value)> {
     let full_in = (per_second > 0.0).then(|| (left / per_second).round());
     let mut text = format!(", net {per_second:+} a second within {seconds:.1} s");
     if let Some(full_in) = full_in {
-        text.push_str(&format!(", full in about {full_in} s if it goes on like that"));
+        let _ = write!(text, ", full in about {full_in} s if it goes on like that");
     }
     let evidence = json!({
         "perSecond": per_second, "seconds": (seconds * 10.0).round() / 10.0, "secondsToFull": full_in,
@@ -251,15 +253,13 @@ pub(super) fn kernel_log(facts: &Facts) -> Finding {
         grouped(found.lines),
         found.first
     );
-    match ago {
-        Some(ago) => summary.push_str(&format!(", last {ago} s ago")),
-        None => summary.push_str(&format!(", last {:.0} s after boot", found.last)),
-    }
+    let _ = match ago {
+        Some(ago) => write!(summary, ", last {ago} s ago"),
+        None => write!(summary, ", last {:.0} s after boot", found.last),
+    };
     if found.elsewhere > 0 {
-        summary.push_str(&format!(
-            ", {} of them of other network namespaces",
-            grouped(found.elsewhere)
-        ));
+        let _ =
+            write!(summary, ", {} of them of other network namespaces", grouped(found.elsewhere));
     }
     Finding::new(KERNEL_LOG, level, summary)
         .evidence(evidence)

@@ -281,7 +281,8 @@ fn entry(reply: &[u8]) -> Option<Entry> {
             3 => status = network_number(value).unwrap_or_default(),
             // CTA_PROTOINFO: of TCP (1) or SCTP (3), in which the state stands first.
             4 => {
-                state = nested(value, &[1, 3]).and_then(|info| nested(info, &[1])?.first().copied())
+                let info = nested(value, &[1, 3]);
+                state = info.and_then(|info| nested(info, &[1])?.first().copied());
             }
             // CTA_ZONE
             18 => zone = port(value).unwrap_or_default(),
