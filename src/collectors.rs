@@ -7,6 +7,7 @@
 mod bird;
 mod calico;
 mod cni;
+pub mod conntrack;
 mod felix;
 mod kernel;
 mod logs;
@@ -60,6 +61,7 @@ pub const COLLECTORS: &[Collector] = &[
     networkmanager::COLLECTOR,
     kernel::COLLECTOR,
     logs::COLLECTOR,
+    conntrack::AGAIN,
 ];
 
 /// What rows depend on: a few facts of the node, and what the user asked for.

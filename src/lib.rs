@@ -13,7 +13,7 @@
 //!
 //! | module | what it is |
 //! | --- | --- |
-//! | [`bird`], [`processes`], [`felix`] | parsers: bytes in, typed facts out; they know no host |
+//! | [`bird`], [`processes`], [`felix`], [`sysctl`], [`conntrack`], [`kube_proxy`] | parsers: bytes in, typed facts out; they know no host |
 //! | [`archive`] | the tar.gz format: a writer whose every prefix can be read, a reader with limits |
 //! | [`obfuscate`] | pseudonyms for names and addresses |
 //! | [`redact`] | what must not leave the node |
@@ -37,12 +37,15 @@ pub mod cli;
 pub mod collect;
 pub mod collectors;
 pub mod commands;
+pub mod conntrack;
 pub mod felix;
 pub mod fix;
 pub mod host;
+pub mod kube_proxy;
 pub mod obfuscate;
 pub mod output;
 pub mod processes;
 pub mod redact;
 pub mod status;
+pub mod sysctl;
 pub mod untouched;

@@ -9,6 +9,7 @@
     reason = "this is the place that prints"
 )]
 
+mod conntrack;
 pub mod findings;
 pub mod status;
 pub mod summary;

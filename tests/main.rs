@@ -9,6 +9,7 @@
 )]
 
 mod bundles;
+mod conntrack;
 mod containers;
 mod diags_options;
 mod fake_bird;
@@ -25,4 +26,5 @@ mod root;
 mod run;
 mod schemas;
 mod secrets;
+mod sysctl;
 mod unprivileged;

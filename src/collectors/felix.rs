@@ -2,12 +2,12 @@
 
 use std::borrow::Cow;
 
-use super::{Agent, Artifact, Collector, Node, Rows, Source};
+use super::{Agent, Artifact, Collector, Node, Rows, Source, conntrack};
 
 pub(super) const COLLECTOR: Collector = Collector {
     name: "felix",
     about: "Felix: liveness, readiness and metrics as served on this node",
-    artifacts: &[],
+    artifacts: &[conntrack::BPF_MAPS_ROW],
     trees: &[],
     more: |node| Rows { artifacts: [health(node), metrics(node)].concat(), trees: Vec::new() },
 };

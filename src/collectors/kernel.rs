@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Artifact, Collector, NAME_BYTES, Rows, Source, Tree};
+use super::{Artifact, Collector, NAME_BYTES, Rows, Source, Tree, conntrack};
 
 /// The modules that are loaded; absent where the kernel can load none.
 pub(super) const MODULES: Artifact = Artifact::file("/proc/modules").public();
@@ -21,13 +21,13 @@ pub(super) const COLLECTOR: Collector = Collector {
         RELEASE,
         Artifact::file("/proc/version").public(),
         Artifact::file("/proc/cmdline"),
-        Artifact::file("/proc/uptime").public(),
+        UPTIME,
         Artifact::file("/proc/loadavg").public(),
-        Artifact::file("/proc/meminfo").public(),
+        MEMINFO,
         Artifact::file("/proc/cpuinfo").public(),
-        Artifact::file("/proc/stat").public(),
+        STAT,
         Artifact::file("/proc/vmstat").public(),
-        Artifact::file("/proc/slabinfo").public(),
+        SLABINFO,
         Artifact::file("/proc/softirqs").public(),
         Artifact::file("/proc/interrupts").public(),
         Artifact::file("/proc/locks").public(),
@@ -39,8 +39,9 @@ pub(super) const COLLECTOR: Collector = Collector {
         Artifact::file("/proc/config.gz").public(),
         Artifact::file("/sys/kernel/security/lockdown").public(),
         Artifact::command("kernel/sysctl", "sysctl -a"),
-        Artifact::file("/etc/sysctl.conf"),
-        Artifact::new(Cow::Borrowed("logs/kernel.log"), Source::KernelLog),
+        SYSCTL_CONF,
+        ETC_MODULES,
+        LOG,
     ],
     trees: &[
         Tree::new("/proc/sys/net/netfilter", &["*"]).public(),
@@ -48,24 +49,34 @@ pub(super) const COLLECTOR: Collector = Collector {
         Tree::new("/proc/sys/net/core", &["*"]).public(),
         Tree::new("/proc/sys/net/ipv4", SYSCTLS).public(),
         Tree::new("/proc/sys/net/ipv6", SYSCTLS).public(),
-        Tree::new("/etc/sysctl.d", CONF),
-        Tree::new("/run/sysctl.d", CONF),
-        Tree::new("/usr/local/lib/sysctl.d", CONF),
-        Tree::new("/usr/lib/sysctl.d", CONF),
-        Tree::new("/lib/sysctl.d", CONF),
-        Tree::new("/etc/modules-load.d", CONF),
-        Tree::new("/run/modules-load.d", CONF),
-        Tree::new("/usr/lib/modules-load.d", CONF),
-        Tree::new("/etc/modprobe.d", CONF),
-        Tree::new("/lib/modprobe.d", CONF),
     ],
-    more: |_| Rows::default(),
+    more: |_| Rows { artifacts: Vec::new(), trees: configuration() },
 };
 
 /// Settings in `/proc/sys/net/ipv4` and `ipv6` but those of single interfaces, which come and go with pods. From
 /// the secret, an interface's stable addresses are made (RFC 7217).
 pub(crate) const SYSCTLS: &[&str] =
     &["*", "conf/all/*", "conf/default/*", "neigh/default/*", "route/*", "!conf/*/stable_secret"];
+
+/// The log, as far as the kernel still holds it.
+pub(super) const LOG: Artifact = Artifact::new(Cow::Borrowed("logs/kernel.log"), Source::KernelLog);
+/// Seconds since boot.
+pub(super) const UPTIME: Artifact = Artifact::file("/proc/uptime").public();
+/// Memory.
+pub(super) const MEMINFO: Artifact = Artifact::file("/proc/meminfo").public();
+/// The kernel's objects.
+pub(super) const SLABINFO: Artifact = Artifact::file("/proc/slabinfo").public();
+/// Time of each CPU, and of boot.
+pub(super) const STAT: Artifact = Artifact::file("/proc/stat").public();
+/// Settings at boot, where procps looks last.
+pub(super) const SYSCTL_CONF: Artifact = Artifact::file("/etc/sysctl.conf");
+/// Where a link in modules-load.d leads on Debian.
+pub(super) const ETC_MODULES: Artifact = Artifact::file("/etc/modules");
+
+/// The folders of what the kernel's settings and modules are after a boot.
+pub(super) fn configuration() -> Vec<Tree> {
+    conntrack::folders().map(|folder| Tree::new(folder, CONF)).collect()
+}
 
 /// The modules that are part of the kernel itself (kernel's `Documentation/kbuild/kbuild.rst`).
 pub(super) fn builtin_modules(release: &str) -> Artifact {

@@ -9,10 +9,16 @@ use crate::host::Sensitivity;
 pub(super) const COLLECTOR: Collector = Collector {
     name: "logs",
     about: "log files of Calico and its pods, journal of calico-node",
-    artifacts: &[],
+    artifacts: &[PODS_LISTING],
     trees: &[],
     more,
 };
+
+/// The names of the pods on this node: those of their folders.
+pub(super) const PODS_LISTING: Artifact = Artifact::new(
+    Cow::Borrowed("logs/pods_listing"),
+    Source::Listing(Cow::Borrowed("/var/log/pods")),
+);
 
 /// Folders of `/var/log/pods` are named `NAMESPACE_POD_UID`; those of Calico and its operator are wanted.
 const PODS: &[&str] = &["*calico*/**", "tigera-operator*/**"];

@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use super::{Artifact, Collector, Node, Rows, Source};
+use super::{Artifact, Collector, Node, Rows, Source, conntrack};
 use crate::host::netlink::Dump;
 
 /// The tables of legacy iptables that are in use, one a line; absent where the module is.
@@ -22,7 +22,8 @@ pub(super) const COLLECTOR: Collector = Collector {
         LEGACY_NAMES6,
         Artifact::file("/proc/net/ip_tables_matches").public(),
         Artifact::file("/proc/net/ip_tables_targets").public(),
-        Artifact::file("/proc/net/stat/nf_conntrack").public(),
+        conntrack::PROC_ROW,
+        conntrack::MODES_ROW,
         Artifact::file("/proc/net/stat/synproxy").public(),
         Artifact::file("/proc/net/nf_conntrack").public(),
         Artifact::file("/proc/net/nf_conntrack_expect").public(),
@@ -73,13 +74,14 @@ fn more(node: &Node) -> Rows {
     }
     if node.is_loaded("nf_conntrack") {
         artifacts.push(Artifact::command("netfilter/conntrack_stats", "conntrack -S").public());
+        artifacts.extend(conntrack::counters(node, true));
         if node.is_loaded("nf_conntrack_netlink") {
-            artifacts.extend([
-                netlink("netfilter/conntrack_stats.json", Dump::ConntrackStats).public(),
+            artifacts.push(
                 netlink("netfilter/conntrack.json", Dump::Conntrack).public().at_most(64 << 20),
-            ]);
+            );
         }
     }
+    artifacts.extend(conntrack::kube_proxy(node));
     Rows { artifacts, trees: Vec::new() }
 }
 

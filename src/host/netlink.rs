@@ -59,6 +59,8 @@ pub enum Dump {
     ConntrackStats,
     /// The table of connections.
     Conntrack,
+    /// Who fills the table of connections: counters by address, flow, state and zone.
+    ConntrackTop,
     /// ipsets: the headers of all, then members.
     Ipsets,
     /// nftables: tables, chains, sets, objects, flowtables, rules, elements.
@@ -92,7 +94,7 @@ impl Dump {
             Self::Features => "ETHTOOL_MSG_FEATURES_GET",
             Self::Wireguard => "WG_CMD_GET_DEVICE",
             Self::ConntrackStats => "IPCTNL_MSG_CT_GET_STATS_CPU",
-            Self::Conntrack => "IPCTNL_MSG_CT_GET",
+            Self::Conntrack | Self::ConntrackTop => "IPCTNL_MSG_CT_GET",
             Self::Ipsets => "IPSET_CMD_LIST",
             Self::Nftables => "NFT_MSG_GETRULE",
         }
@@ -118,6 +120,7 @@ impl Dump {
             Self::Wireguard => wireguard::write(kernel, document),
             Self::ConntrackStats => conntrack::write_stats(kernel, document),
             Self::Conntrack => conntrack::write(kernel, document),
+            Self::ConntrackTop => conntrack::top::write(kernel, document),
             Self::Ipsets => ipsets::write(kernel, document),
             Self::Nftables => nftables::write(kernel, document),
         }

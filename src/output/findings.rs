@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
 
-use super::{Output, printable};
+use super::{Output, conntrack, printable};
 use crate::checks::{Finding, Level, Report};
 use crate::cli::Format;
 use crate::fix::{Applied, Effect, Step};
@@ -23,6 +23,7 @@ pub fn render(report: &Report, output: Output) -> String {
             finding.id,
             printable(&finding.summary)
         );
+        text.push_str(&conntrack::below(finding));
         if output.format == Format::Wide {
             evidence(&mut text, finding);
         }
@@ -50,7 +51,9 @@ pub fn render(report: &Report, output: Output) -> String {
 
 /// What a finding rests on, a line for each fact.
 fn evidence(text: &mut String, finding: &Finding) {
-    for (name, value) in &finding.evidence {
+    // Shown as lists already.
+    let facts = finding.evidence.iter().filter(|(name, _)| *name != "top");
+    for (name, value) in facts {
         let value = value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
         let _ = writeln!(text, "           {name}: {}", printable(&value));
     }

@@ -68,6 +68,31 @@ impl Namespaces {
         Ok(namespaces)
     }
 
+    /// The namespaces, where they can be made and these programs are there. Otherwise the test says why it is skipped,
+    /// unless the environment asks for a lab (`CALIVET_TEST_LAB=required`): then it fails.
+    #[track_caller]
+    pub(crate) fn with(programs: &[&str]) -> Option<Self> {
+        let made = Self::new().and_then(|namespaces| {
+            for program in programs {
+                if !namespaces.run(&format!("command -v {program} || true")).contains('/') {
+                    return Err(format!("there is no {program}: tests/run installs it"));
+                }
+            }
+            Ok(namespaces)
+        });
+        match made {
+            Ok(namespaces) => Some(namespaces),
+            Err(reason) => {
+                let required = std::env::var("CALIVET_TEST_LAB");
+                assert_ne!(required.as_deref(), Ok("required"), "no lab: {reason}");
+                let test = std::thread::current().name().unwrap_or("a test").to_owned();
+                // What `eprintln` prints is shown only when a test fails.
+                let _ = writeln!(std::io::stderr(), "{test}: skipped: {reason}");
+                None
+            }
+        }
+    }
+
     /// Runs a bash script to its end and gives what it printed. What it leaves in the background lives as long
     /// as the lab.
     #[track_caller]

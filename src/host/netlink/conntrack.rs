@@ -7,6 +7,8 @@
 //!  "mark":0,"use":1,"id":4711}
 //! ```
 
+pub(super) mod top;
+
 use std::net::IpAddr;
 
 use netlink_bindings::conntrack::{

@@ -16,7 +16,18 @@ use crate::host::beneath::{open_beneath, open_root, read_link};
 use crate::processes::{ENVIRONMENT, Process};
 
 /// The names under which Calico's agents have been started.
-const AGENTS: [&str; 6] = ["calico", "calico-node", "calico-felix", "bird", "bird6", "confd"];
+const AGENTS: [&str; 9] = [
+    "calico",
+    "calico-node",
+    "calico-felix",
+    "bird",
+    "bird6",
+    "confd",
+    // No agents of Calico's, but what they set is looked at beside them: kube-proxy in its forms.
+    "kube-proxy",
+    "hyperkube",
+    "kubelite",
+];
 /// The most bytes that are kept of a command line.
 const MAX_ARGUMENTS: usize = 4 << 10;
 /// The most bytes that are read of an environment: that of a pod names every service of its namespace.

@@ -1,0 +1,141 @@
+//! What `check conntrack` rests on, and the collector of what is read a second time, so that rates can be told.
+
+use std::borrow::Cow;
+
+use super::{Artifact, Collector, Node, Rows, Source, Tree, kernel, logs, system};
+use crate::host::netlink::Dump;
+use crate::kube_proxy;
+use crate::sysctl;
+
+/// Counters, entries and limit as netlink tells them.
+pub const STATS: &str = "netfilter/conntrack_stats.json";
+/// The same once more.
+pub const STATS_LATER: &str = "netfilter/conntrack_stats_later.json";
+/// The counters that everybody may read.
+pub const PROC: &str = "host/proc/net/stat/nf_conntrack";
+/// The same once more.
+pub const PROC_LATER: &str = "netfilter/conntrack_stat_later";
+/// Who fills the table.
+pub const TOP: &str = "netfilter/conntrack_top.json";
+/// The same once more.
+pub const TOP_LATER: &str = "netfilter/conntrack_top_later.json";
+/// The settings, a file each.
+pub const SETTINGS: &str = "host/proc/sys/net/netfilter";
+/// Who may change them.
+pub const MODES: &str = "netfilter/settings_modes";
+/// The kernel's log.
+pub const KERNEL_LOG: &str = "logs/kernel.log";
+/// Routes, among them those to the pods of this node.
+pub const ROUTES: &str = "network/routes.json";
+/// The folders of the pods' logs, which are named after them.
+pub const PODS: &str = "logs/pods_listing";
+/// What is pinned of the eBPF dataplane.
+pub const BPF_MAPS: &str = "felix/bpf_maps";
+/// The modules that are loaded.
+pub const MODULES: &str = "host/proc/modules";
+/// The kernel's release.
+pub const RELEASE: &str = "host/proc/sys/kernel/osrelease";
+/// The first process's name.
+pub const INIT: &str = "host/proc/1/comm";
+/// The table of processes.
+pub const PROCESSES: &str = "processes.json";
+/// A line for each CPU.
+pub const CPUS: &str = "host/proc/stat";
+/// The machine's memory.
+pub const MEMINFO: &str = "host/proc/meminfo";
+/// What the kernel's objects take.
+pub const SLABINFO: &str = "host/proc/slabinfo";
+/// Seconds since boot.
+pub const UPTIME: &str = "host/proc/uptime";
+
+/// Last, so that as much time as a run takes lies between both looks.
+pub(super) const AGAIN: Collector = Collector {
+    name: "rates",
+    about: "counters of connection tracking once more, so that rates can be told",
+    artifacts: &[],
+    trees: &[],
+    more: |node| later(node, true),
+};
+
+const fn netlink(name: &'static str, dump: Dump) -> Artifact {
+    Artifact::new(Cow::Borrowed(name), Source::Netlink(dump)).public()
+}
+
+/// Whether the kernel can be asked without loading a module for it.
+fn can_ask(node: &Node) -> bool {
+    node.is_loaded("nf_conntrack") && node.is_loaded("nf_conntrack_netlink")
+}
+
+/// The counters, and who fills the table if that is wanted, where the kernel can be asked.
+pub(super) fn counters(node: &Node, top: bool) -> Vec<Artifact> {
+    let mut artifacts = Vec::new();
+    if can_ask(node) {
+        artifacts.push(netlink(STATS, Dump::ConntrackStats));
+        artifacts.extend(top.then(|| netlink(TOP, Dump::ConntrackTop)));
+    }
+    artifacts
+}
+
+/// Who may change the settings: read-only in each network namespace but the first.
+pub(super) const MODES_ROW: Artifact =
+    Artifact::new(Cow::Borrowed(MODES), Source::Listing(Cow::Borrowed("/proc/sys/net/netfilter")))
+        .public();
+
+pub(super) const PROC_ROW: Artifact = Artifact::file("/proc/net/stat/nf_conntrack").public();
+
+pub(super) const BPF_MAPS_ROW: Artifact = Artifact::new(
+    Cow::Borrowed(BPF_MAPS),
+    Source::Listing(Cow::Borrowed("/sys/fs/bpf/tc/globals")),
+)
+.public();
+
+/// kube-proxy's configuration, where it was told to read one: in its own file system.
+pub(super) fn kube_proxy(node: &Node) -> Option<Artifact> {
+    let process = kube_proxy::find(&node.processes)?;
+    let path = kube_proxy::config_path(&process.argv).filter(|path| path.starts_with('/'))?;
+    let path = format!("/proc/{}/root{path}", process.pid);
+    Some(Artifact::new(Cow::Borrowed(""), Source::File(Cow::Owned(path))))
+}
+
+/// What is read for the check.
+#[must_use]
+pub fn check(node: &Node, top: bool) -> Rows {
+    let mut artifacts = counters(node, top);
+    artifacts.extend([
+        PROC_ROW,
+        MODES_ROW,
+        BPF_MAPS_ROW,
+        kernel::LOG,
+        kernel::UPTIME,
+        kernel::MEMINFO,
+        kernel::SLABINFO,
+        kernel::STAT,
+        kernel::SYSCTL_CONF,
+        kernel::ETC_MODULES,
+        system::INIT,
+    ]);
+    artifacts.extend(kube_proxy(node));
+    if top {
+        artifacts.extend([netlink(ROUTES, Dump::Routes).at_most(64 << 20), logs::PODS_LISTING]);
+    }
+    let mut trees = vec![Tree::new("/proc/sys/net/netfilter", &["nf_conntrack_*"]).public()];
+    trees.extend(kernel::configuration());
+    Rows { artifacts, trees }
+}
+
+/// What is read for the check a second time.
+#[must_use]
+pub fn later(node: &Node, top: bool) -> Rows {
+    let file = Source::File(Cow::Borrowed("/proc/net/stat/nf_conntrack"));
+    let mut artifacts = vec![Artifact::new(Cow::Borrowed(PROC_LATER), file).public()];
+    if can_ask(node) {
+        artifacts.push(netlink(STATS_LATER, Dump::ConntrackStats));
+        artifacts.extend(top.then(|| netlink(TOP_LATER, Dump::ConntrackTop)));
+    }
+    Rows { artifacts, trees: Vec::new() }
+}
+
+/// The folders in which it is written what the kernel's settings and modules are after a boot.
+pub(super) fn folders() -> impl Iterator<Item = &'static str> {
+    [sysctl::FOLDERS, sysctl::MODULE_FOLDERS, sysctl::OPTION_FOLDERS].into_iter().flatten()
+}

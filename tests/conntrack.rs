@@ -1,0 +1,438 @@
+//! `calivet check conntrack` beside the kernel: tables that are full, that clash, that are counted; fake roots, bundles.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::lab::namespaces::Namespaces;
+use crate::root::Root;
+use crate::run::run;
+
+/// What a lab of connection tracking takes.
+const PROGRAMS: [&str; 3] = ["conntrack", "nft", "setpriv"];
+
+/// Lets the kernel track connections in the namespace.
+const TRACK: &str = "
+nft add table ip track
+nft 'add chain ip track out { type filter hook output priority 0; }'
+nft add rule ip track out ct state new counter accept
+";
+
+fn calivet(namespaces: &Namespaces, arguments: &[&str]) -> Value {
+    let mut command = namespaces.command(env!("CARGO_BIN_EXE_calivet"));
+    run(command.args(arguments)).json()
+}
+
+/// The finding of an id.
+#[track_caller]
+fn finding<'a>(report: &'a Value, id: &str) -> &'a Value {
+    let findings = report["findings"].as_array().unwrap();
+    findings
+        .iter()
+        .find(|finding| finding["id"] == id)
+        .unwrap_or_else(|| panic!("no {id}: {report}"))
+}
+
+/// What `conntrack -L` says of the table, counted.
+#[derive(Debug, Default)]
+struct Listed {
+    total: u64,
+    unreplied: u64,
+    unassured: u64,
+    sources: BTreeMap<String, u64>,
+    destinations: BTreeMap<String, u64>,
+    flows: BTreeMap<(String, String, String, Option<u64>), u64>,
+    protocols: BTreeMap<String, u64>,
+    states: BTreeMap<String, u64>,
+}
+
+impl Listed {
+    fn of(namespaces: &Namespaces) -> Self {
+        let mut listed = Self::default();
+        for family in ["ipv4", "ipv6"] {
+            let table = namespaces.run(&format!("conntrack -L -f {family} 2>/dev/null || true"));
+            for line in table.lines() {
+                listed.add(line);
+            }
+        }
+        listed
+    }
+
+    fn add(&mut self, line: &str) {
+        let words: Vec<&str> = line.split_ascii_whitespace().collect();
+        // The original direction stands first.
+        let value = |name: &str| {
+            words
+                .iter()
+                .find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
+                .map(str::to_owned)
+        };
+        let (Some(source), Some(destination)) = (value("src"), value("dst")) else { return };
+        let port = value("dport").map(|port| port.parse().unwrap());
+        let protocol = words[0].to_owned();
+        self.total += 1;
+        self.unreplied += u64::from(words.contains(&"[UNREPLIED]"));
+        self.unassured += u64::from(!words.contains(&"[ASSURED]"));
+        if protocol == "tcp" {
+            *self.states.entry(words[3].to_owned()).or_default() += 1;
+        }
+        *self.sources.entry(source.clone()).or_default() += 1;
+        *self.destinations.entry(destination.clone()).or_default() += 1;
+        *self.protocols.entry(protocol.clone()).or_default() += 1;
+        *self.flows.entry((source, destination, protocol, port)).or_default() += 1;
+    }
+}
+
+fn by_address(rows: &Value) -> BTreeMap<String, u64> {
+    let rows = rows.as_array().unwrap().iter();
+    rows.map(|row| (row["address"].as_str().unwrap().to_owned(), row["entries"].as_u64().unwrap()))
+        .collect()
+}
+
+#[test]
+fn who_fills_the_table_is_what_conntrack_lists() {
+    let Some(namespaces) = Namespaces::with(&PROGRAMS) else { return };
+    namespaces.run(
+        r#"
+        awk 'BEGIN {
+            split("ESTABLISHED TIME_WAIT SYN_SENT CLOSE_WAIT SYN_RECV", states, " ")
+            split("ASSURED,SEEN_REPLY SEEN_REPLY", status, " ")
+            for (n = 0; n < 6000; n++)
+                printf "-A -p tcp --src 10.1.%d.%d --dst 10.2.0.%d --sport %d --dport %d --state %s --timeout 5000 --status %s\n",
+                    n % 3, (n * n) % 97, n % 7, 1024 + n, 80 + n % 3, states[1 + n % 5], status[1 + n % 2]
+            for (n = 0; n < 2000; n++)
+                printf "-A -p udp --src 10.3.0.%d --dst 10.2.0.1 --sport %d --dport 53 --timeout 5000\n", n % 31, 1024 + n
+            for (n = 0; n < 500; n++)
+                printf "-A -p udp --src fd00::%x --dst fd01::1 --sport %d --dport 53 --timeout 5000 --status SEEN_REPLY\n", n % 13, 1024 + n
+        }' | conntrack -R - >/dev/null
+        "#,
+    );
+    let listed = Listed::of(&namespaces);
+    assert_eq!(listed.total, 8500, "{:?}", listed.protocols);
+    let report = calivet(&namespaces, &["check", "conntrack", "--top", "1000", "-o", "json"]);
+    let top = &finding(&report, "conntrack.top")["evidence"]["top"];
+    assert_eq!(top["total"], json!(listed.total));
+    assert_eq!(top["unreplied"], json!(listed.unreplied));
+    assert_eq!(top["unassured"], json!(listed.unassured));
+    assert_eq!(top["protocols"], json!(listed.protocols));
+    assert_eq!(top["states"]["tcp"], json!(listed.states));
+    assert_eq!(top["zones"], json!({"0": listed.total}));
+    assert_eq!(by_address(&top["sources"]), listed.sources);
+    assert_eq!(by_address(&top["destinations"]), listed.destinations);
+    assert_eq!(top["missed"], json!({"sources": 0, "destinations": 0, "flows": 0}));
+    assert_eq!(top["distinct"]["flows"], json!(listed.flows.len()));
+    for row in top["flows"].as_array().unwrap() {
+        let text = |name: &str| row[name].as_str().unwrap().to_owned();
+        let key = (text("source"), text("destination"), text("protocol"), row["port"].as_u64());
+        assert_eq!(json!(listed.flows[&key]), row["entries"], "{key:?}");
+    }
+    let usage = &finding(&report, "conntrack.usage")["evidence"];
+    let count: u64 = namespaces.run("conntrack -C").trim().parse().unwrap();
+    assert_eq!(usage["count"], json!(count));
+
+    // A person sees the same.
+    let mut command = namespaces.command(env!("CARGO_BIN_EXE_calivet"));
+    let shown = run(command.args(["check", "conntrack", "--top", "3"])).stdout;
+    assert!(shown.contains("by source:"), "{shown}");
+    assert_eq!(shown.matches(" -> ").count(), 3, "{shown}");
+}
+
+/// The counters of `conntrack -S`, for each CPU.
+fn statistics(namespaces: &Namespaces) -> Vec<BTreeMap<String, u64>> {
+    let table = namespaces.run("conntrack -S");
+    let row = |line: &str| {
+        let pairs = line.split_ascii_whitespace().filter_map(|word| word.split_once('='));
+        pairs.map(|(name, count)| (name.to_owned(), count.parse().unwrap())).collect()
+    };
+    table.lines().filter(|line| line.starts_with("cpu=")).map(row).collect()
+}
+
+/// calivet's counters are those of `conntrack -S`.
+#[track_caller]
+fn assert_same_counters(evidence: &Value, namespaces: &Namespaces) {
+    let names = [
+        ("found", "found"),
+        ("invalid", "invalid"),
+        ("insert", "insert"),
+        ("insertFailed", "insert_failed"),
+        ("drop", "drop"),
+        ("earlyDrop", "early_drop"),
+        ("error", "error"),
+        ("searchRestart", "search_restart"),
+        ("clashResolve", "clash_resolve"),
+        ("chainTooLong", "chaintoolong"),
+    ];
+    let rows = statistics(namespaces);
+    assert_eq!(evidence["perCpu"].as_array().unwrap().len(), rows.len());
+    for (ours, theirs) in names {
+        let sum: u64 = rows.iter().filter_map(|row| row.get(theirs)).sum();
+        assert_eq!(evidence[ours], json!(sum), "{ours}: {rows:?}");
+        for (row, cpu) in rows.iter().zip(evidence["perCpu"].as_array().unwrap()) {
+            assert_eq!(cpu["cpu"].as_u64(), row.get("cpu").copied());
+            assert_eq!(cpu[ours].as_u64(), row.get(theirs).copied(), "{ours}: {rows:?}");
+        }
+    }
+}
+
+#[test]
+fn a_table_that_is_really_full_fails_by_its_use_its_drops_and_the_kernels_log() {
+    let Some(namespaces) = Namespaces::with(&PROGRAMS) else { return };
+    let limit: u64 =
+        namespaces.run("cat /proc/sys/net/netfilter/nf_conntrack_max").trim().parse().unwrap();
+    if limit > 300_000 {
+        // It is the host's, and cannot be set in here.
+        eprintln!("skipped: the limit of this host is {limit}, which takes too long to reach");
+        return;
+    }
+    namespaces.run(TRACK);
+    namespaces.run(&format!(
+        r#"awk 'BEGIN {{ for (n = 0; n < {limit}; n++)
+            printf "-A -p tcp --src 10.%d.%d.%d --dst 10.255.0.1 --sport 1000 --dport 443 --state ESTABLISHED --timeout 5000 --status ASSURED,SEEN_REPLY\n", int(n / 65536), int(n / 256) % 256, n % 256 }}' |
+            conntrack -R - >/dev/null"#
+    ));
+    let report = calivet(&namespaces, &["check", "conntrack", "-o", "json"]);
+    let usage = finding(&report, "conntrack.usage");
+    assert_eq!(usage["level"], "fail", "{usage}");
+    assert_eq!(usage["evidence"]["count"], json!(limit));
+    assert_eq!(usage["evidence"]["percent"], json!(100.0));
+    assert_eq!(finding(&report, "conntrack.drops")["level"], "ok");
+
+    let refused: u64 = namespaces
+        .run(
+            "refused=0\n\
+             for port in $(seq 20000 20300); do\n\
+             { echo x >/dev/udp/127.0.0.1/$port; } 2>/dev/null || refused=$((refused + 1))\n\
+             done; echo $refused",
+        )
+        .trim()
+        .parse()
+        .unwrap();
+    assert!(refused > 200, "the kernel let {} of 301 datagrams pass", 301 - refused);
+    let inode = namespaces.run("stat -Lc %i /proc/self/ns/net").trim().parse::<u64>().unwrap();
+    let report = calivet(&namespaces, &["check", "conntrack", "-o", "json"]);
+    let drops = finding(&report, "conntrack.drops");
+    assert_eq!(drops["level"], "warn", "{drops}");
+    assert!(drops["evidence"]["drop"].as_u64().unwrap() >= refused, "{drops}");
+    assert_same_counters(&drops["evidence"], &namespaces);
+    let log = finding(&report, "conntrack.kernel-log");
+    assert_eq!(log["level"], "fail", "{log}");
+    assert!(log["evidence"]["lines"].as_u64().unwrap() > 0);
+    // Since the end of 2025 the kernel says in which namespace.
+    let namespaces_named = log["evidence"]["namespaces"].as_array().unwrap();
+    if !namespaces_named.is_empty() {
+        assert!(namespaces_named.contains(&json!(inode)), "{inode}: {log}");
+    }
+
+    // Drops that go on, seen as such.
+    let mut command = namespaces.command(env!("CARGO_BIN_EXE_calivet"));
+    command.args(["check", "conntrack", "--interval", "2s", "-o", "json"]);
+    let looking = std::thread::spawn(move || run(&mut command));
+    while !looking.is_finished() {
+        namespaces.run(
+            "for port in $(seq 20000 20100); do\n\
+             { echo x >/dev/udp/127.0.0.1/$port; } 2>/dev/null || true; done",
+        );
+    }
+    let looked = looking.join().unwrap();
+    assert_eq!(looked.status, 1, "{}", looked.stderr);
+    let report = looked.json();
+    let drops = finding(&report, "conntrack.drops");
+    assert_eq!(drops["level"], "fail", "{drops}");
+    assert!(drops["evidence"]["rates"]["drop"].as_f64().unwrap() > 1.0, "{drops}");
+}
+
+#[test]
+fn source_nat_that_has_run_out_of_ports_is_no_full_table() {
+    let Some(namespaces) = Namespaces::with(&PROGRAMS) else { return };
+    namespaces.run(
+        "nft add table ip nat\n\
+         nft 'add chain ip nat post { type nat hook postrouting priority 100; }'\n\
+         nft add rule ip nat post udp dport 9 snat to 127.0.0.1:5000\n\
+         for n in $(seq 300); do { echo x >/dev/udp/127.0.0.2/9; } 2>/dev/null || true; done",
+    );
+    let report = calivet(&namespaces, &["check", "conntrack", "-o", "json"]);
+    let drops = finding(&report, "conntrack.drops");
+    assert_same_counters(&drops["evidence"], &namespaces);
+    assert!(drops["evidence"]["insertFailed"].as_u64().unwrap() > 100, "{drops}");
+    assert_eq!(drops["level"], "info", "{drops}");
+    let remedy = drops["remedy"].to_string();
+    assert!(
+        remedy.contains("source NAT ran out of ports") && !remedy.contains("was full"),
+        "{drops}"
+    );
+    assert_eq!(finding(&report, "conntrack.usage")["level"], "ok");
+}
+
+#[test]
+fn who_is_not_root_gets_what_can_be_known_and_the_reason_for_the_rest() {
+    let Some(namespaces) = Namespaces::with(&PROGRAMS) else { return };
+    // Where the program lies may be closed to others.
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("calivet");
+    std::fs::copy(env!("CARGO_BIN_EXE_calivet"), &program).unwrap();
+    for path in [folder.path(), &program] {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(path, mode).unwrap();
+    }
+    let mut command = namespaces.command("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"]);
+    command.arg(&program).args(["check", "conntrack", "--top", "-o", "json"]).current_dir("/");
+    let looked = run(&mut command);
+    assert_eq!(looked.status, 3, "{looked:?}");
+    let report = looked.json();
+    assert_eq!(finding(&report, "conntrack.usage")["level"], "ok", "{report}");
+    let drops = finding(&report, "conntrack.drops");
+    assert_eq!(drops["evidence"]["source"], "/proc/net/stat/nf_conntrack", "{drops}");
+    assert_eq!(drops["level"], "ok", "{drops}");
+    let top = finding(&report, "conntrack.top");
+    assert_eq!(top["level"], "unknown");
+    assert!(top["summary"].as_str().unwrap().contains("CAP_NET_ADMIN"), "{top}");
+}
+
+#[test]
+fn in_a_network_namespace_the_fix_is_refused_and_nothing_is_written() {
+    let Some(namespaces) = Namespaces::with(&PROGRAMS) else { return };
+    // No folder of this machine's is in reach, whatever happens.
+    namespaces.run(
+        "for folder in /etc/sysctl.d /etc/modules-load.d; do\n\
+         if [[ -d $folder ]]; then mount -t tmpfs tmpfs $folder; fi; done",
+    );
+    let before = namespaces.run("cat /proc/sys/net/netfilter/nf_conntrack_max");
+    let max = (before.trim().parse::<u64>().unwrap() + 1).to_string();
+    let mut command = namespaces.command(env!("CARGO_BIN_EXE_calivet"));
+    command.args(["check", "conntrack", "--max", &max, "--fix", "--yes", "-o", "json"]);
+    let fixed = run(&mut command);
+    assert_eq!(fixed.status, 3, "{fixed:?}");
+    let report = fixed.json();
+    let changes = report["changes"].as_array().unwrap();
+    assert_eq!(changes[0]["outcome"], "failed", "{report}");
+    assert!(!changes[0]["reason"].as_str().unwrap().is_empty());
+    assert!(changes[1..].iter().all(|change| change["outcome"] == "not-tried"), "{report}");
+    let limit = finding(&report, "conntrack.limit");
+    assert_eq!(limit["evidence"]["writable"], false, "{limit}");
+    assert!(limit["remedy"].to_string().contains("read-only in a network namespace"), "{limit}");
+    assert_eq!(namespaces.run("cat /proc/sys/net/netfilter/nf_conntrack_max"), before);
+    assert_eq!(namespaces.run("find /etc/sysctl.d -name '*calivet*'"), "");
+}
+
+/// A node whose limit is a file's, and whose counters are those of `/proc`.
+fn node() -> Root {
+    let setting = |name: &str| format!("/proc/sys/net/netfilter/nf_conntrack_{name}");
+    Root::new()
+        .calico_node()
+        .file("/proc/modules", "nf_conntrack 172032 1 nf_nat, Live 0x0\nnf_nat 1 0 - Live 0x0\n")
+        .file("/proc/meminfo", "MemTotal:       24000000 kB\n")
+        .file("/proc/sys/kernel/osrelease", "6.1.0-13-amd64\n")
+        .file("/proc/1/comm", "systemd\n")
+        .file(&setting("count"), "950\n")
+        .file(&setting("max"), "1000\n")
+        .file(&setting("buckets"), "1000\n")
+        .file(&setting("tcp_timeout_established"), "432000\n")
+        .file(&setting("tcp_timeout_close_wait"), "60\n")
+        .file(&setting("udp_timeout"), "30\n")
+        .file(&setting("udp_timeout_stream"), "120\n")
+        .file(
+            "/proc/net/stat/nf_conntrack",
+            "entries  searched found new invalid insert_failed drop early_drop search_restart\n\
+             000003b6 00000000 00000001 00000000 00000002 00000003 0000000d 00000000 00000005\n",
+        )
+        .file("/etc/sysctl.d/50-limit.conf", "# old\nnet.netfilter.nf_conntrack_max = 1000\n")
+}
+
+fn on(root: &Root, arguments: &[&str]) -> crate::run::Run {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_calivet"));
+    run(command.arg("--root").arg(root.path()).args(arguments))
+}
+
+fn read(root: &Root, path: &str) -> String {
+    std::fs::read_to_string(root.at(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+const WRITTEN: &str = "/etc/sysctl.d/90-calivet-conntrack.conf";
+const LOADED: &str = "/etc/modules-load.d/nf_conntrack.conf";
+
+#[test]
+fn the_fix_raises_the_limit_now_and_at_boot_and_the_second_time_changes_nothing() {
+    let root = node();
+    let shown = on(&root, &["check", "conntrack", "--fix", "--dry-run"]);
+    assert!(shown.stdout.contains("+net.netfilter.nf_conntrack_max = 1000000"), "{}", shown.stdout);
+    assert!(!root.at(WRITTEN).exists());
+    assert_eq!(read(&root, "/proc/sys/net/netfilter/nf_conntrack_max"), "1000\n");
+
+    let fixed = on(&root, &["check", "conntrack", "--fix", "--yes", "-o", "json"]);
+    let report = fixed.json();
+    let changes = report["changes"].as_array().unwrap();
+    assert_eq!(changes.len(), 3, "{report}");
+    assert!(changes.iter().all(|change| change["outcome"] == "done"), "{report}");
+    assert!(read(&root, WRITTEN).ends_with("\nnet.netfilter.nf_conntrack_max = 1000000\n"));
+    assert_eq!(read(&root, LOADED), "nf_conntrack\n");
+    assert_eq!(
+        read(&root, "/proc/sys/net/netfilter/nf_conntrack_max").lines().next(),
+        Some("1000000")
+    );
+    assert_eq!(
+        read(&root, "/etc/sysctl.d/50-limit.conf"),
+        "# old\nnet.netfilter.nf_conntrack_max = 1000\n"
+    );
+    // What was judged after the change is what holds now.
+    let limit = finding(&report, "conntrack.limit");
+    assert_eq!(limit["level"], "ok", "{limit}");
+    assert_eq!(limit["evidence"]["afterReboot"], 1_000_000);
+    assert_eq!(limit["evidence"]["decidedBy"], format!("{WRITTEN}:2"));
+    assert_eq!(finding(&report, "conntrack.usage")["level"], "ok");
+
+    let again = on(&root, &["check", "conntrack", "--fix", "--yes", "-o", "json"]);
+    assert_eq!(again.json()["changes"], json!([]));
+    // A higher one keeps what else the file says, and the old one.
+    std::fs::write(root.at(WRITTEN), format!("{}kernel.x = 1\n", read(&root, WRITTEN))).unwrap();
+    let raised =
+        on(&root, &["check", "conntrack", "--max", "2000000", "--fix", "--yes", "-o", "json"]);
+    let raised = raised.json();
+    let backup = raised["changes"][1]["backup"].as_str().unwrap();
+    assert!(read(&root, backup).contains("= 1000000\n"));
+    assert!(
+        read(&root, WRITTEN).ends_with("kernel.x = 1\nnet.netfilter.nf_conntrack_max = 2000000\n")
+    );
+}
+
+#[test]
+fn a_full_node_is_shown_with_a_bar_and_what_mends_it() {
+    let root = node();
+    let shown = on(&root, &["check", "conntrack"]);
+    assert_eq!(shown.status, 1, "{}", shown.stderr);
+    let text = shown.stdout;
+    assert!(text.contains("950 of 1,000 conntrack entries in use (95 %), room for 50"), "{text}");
+    assert!(text.contains(&format!("[{}..]", "#".repeat(38))), "{text}");
+    assert!(text.contains("/etc/sysctl.d/50-limit.conf:2 is lost"), "{text}");
+    let lenient = on(&root, &["check", "conntrack", "--warn", "96", "--fail", "97", "-o", "json"]);
+    assert_eq!(finding(&lenient.json(), "conntrack.usage")["level"], "ok");
+}
+
+#[test]
+fn a_bundle_gives_the_same_findings_as_the_node() {
+    let root = node();
+    let folder = tempfile::tempdir().unwrap();
+    let bundle = folder.path().join("b.tar.gz");
+    let collected = on(&root, &["node", "diags", "-q", "--output-file", bundle.to_str().unwrap()]);
+    assert!(bundle.exists(), "{collected:?}");
+    let live = on(&root, &["check", "conntrack", "-o", "json"]).json();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_calivet"));
+    let offline =
+        run(command.arg("--from").arg(&bundle).args(["check", "conntrack", "-o", "json"]));
+    assert_eq!(offline.json()["findings"], live["findings"]);
+    // It holds two looks, so that rates are there, too.
+    let mut command = Command::new(env!("CARGO_BIN_EXE_calivet"));
+    command.arg("--from").arg(&bundle).args([
+        "check",
+        "conntrack",
+        "--interval",
+        "1s",
+        "-o",
+        "json",
+    ]);
+    let drops = run(&mut command).json();
+    let drops = finding(&drops, "conntrack.drops").clone();
+    assert_eq!(drops["evidence"]["rates"]["drop"], json!(0.0), "{drops}");
+    assert_eq!(drops["level"], "ok");
+}
