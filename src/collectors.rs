@@ -112,6 +112,12 @@ pub fn then(evidence: &Evidence) -> Vec<Artifact> {
 }
 
 impl Node {
+    /// A node of which nothing could be found out: no module is taken for loaded.
+    #[must_use]
+    pub fn unknown() -> Self {
+        Self { modules: Some(Vec::new()), ..Self::default() }
+    }
+
     /// The facts in `evidence` of the artifacts in [`FIRST`]. What could not be read is absent: it yields fewer
     /// rows, never wrong ones.
     #[must_use]
@@ -163,7 +169,8 @@ impl Node {
     }
 
     /// Whether a kernel feature can be asked for without loading the module that holds it.
-    fn is_loaded(&self, module: &str) -> bool {
+    #[must_use]
+    pub fn is_loaded(&self, module: &str) -> bool {
         self.modules.as_ref().is_none_or(|names| names.iter().any(|name| name == module))
     }
 }
