@@ -129,9 +129,11 @@ impl Node {
             .get(&system::PROCESSES.path())
             .and_then(|reading| processes::parse(&reading.bytes).ok())
             .unwrap_or_default();
-        let has_modules = evidence
-            .get(&kernel::MODULES.path())
-            .is_none_or(|reading| reading.outcome != crate::host::Outcome::Missing);
+        // A `/proc` that shows processes only, or none at all, says nothing of modules.
+        let has_modules = text(&kernel::RELEASE).is_none_or(|release| release.is_empty())
+            || evidence
+                .get(&kernel::MODULES.path())
+                .is_none_or(|reading| reading.outcome != crate::host::Outcome::Missing);
         Self {
             name: status::node_name(evidence).0.unwrap_or_default(),
             processes,

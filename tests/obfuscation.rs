@@ -185,7 +185,17 @@ fn facts(status: &str) -> (Vec<Value>, Value) {
 
 #[test]
 fn an_obfuscated_bundle_of_a_real_node_has_the_same_status() {
-    let Some(lab) = Lab::start(Daemons::Bird1) else { return };
+    has_the_same_status(Daemons::Bird1);
+}
+
+#[test]
+fn an_obfuscated_bundle_of_a_real_node_with_bird_2_has_the_same_status() {
+    has_the_same_status(Daemons::Bird2);
+}
+
+#[track_caller]
+fn has_the_same_status(daemons: Daemons) {
+    let Some(lab) = Lab::start(daemons) else { return };
     let folder = TempDir::new().unwrap();
     let plain = bundle(lab.root(), folder.path(), "plain", &[]);
     let hidden = bundle(lab.root(), folder.path(), "hidden", &["--obfuscate"]);
@@ -229,6 +239,36 @@ fn an_obfuscated_bundle_of_a_real_node_has_the_same_status() {
             assert_eq!(left.count(), 0, "{spelled} is left");
         }
     }
+}
+
+#[test]
+fn an_obfuscated_bundle_on_stdout_is_nothing_but_the_bundle_and_its_key_and_map_stay_here() {
+    let root = planted();
+    let folder = TempDir::new().unwrap();
+    let diags = Command::new(env!("CARGO_BIN_EXE_calivet"))
+        .arg("--root")
+        .arg(root.path())
+        .args(["node", "diags", "--obfuscate", "--output-file", "-"])
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    assert!(diags.status.code().is_some_and(|code| code <= 1), "{diags:?}");
+    let archive = folder.path().join("taken.tar.gz");
+    fs::write(&archive, &diags.stdout).unwrap();
+    let unpacked = Command::new("gzip").arg("-dc").arg(&archive).output().unwrap();
+    assert!(unpacked.status.success() && unpacked.stderr.is_empty(), "{unpacked:?}");
+    for planted in PLANTED {
+        assert_eq!(count(&unpacked.stdout, planted), 0, "{planted} is left");
+    }
+    assert_mode_0600(&folder.path().join("calivet-obfuscation.key"));
+    assert_mode_0600(&folder.path().join("diags.tar.gz.map.json"));
+    let manifest: Value =
+        serde_json::from_str(&document(&unpacked.stdout, folder.path(), "manifest.json")).unwrap();
+    let map = fs::read_to_string(folder.path().join("diags.tar.gz.map.json")).unwrap();
+    let map: Value = serde_json::from_str(&map).unwrap();
+    assert_eq!(map["names"][manifest["node"].as_str().unwrap()], "xanadu-17");
+    let said = String::from_utf8(diags.stderr).unwrap();
+    assert!(said.contains("diags.tar.gz.map.json"), "{said}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 #![allow(clippy::disallowed_methods, reason = "tests build the machine that is looked at")]
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
@@ -69,7 +70,10 @@ async fn what_cannot_be_read_is_unknown_and_not_unchanged() {
 async fn of_many_changes_the_first_are_named_and_the_others_counted() {
     let root = root();
     let before = take(root.path()).await;
-    let modules: String = (0..250).map(|number| format!("m{number} 1 0 - Live 0x0\n")).collect();
+    let mut modules = String::new();
+    for number in 0..250 {
+        writeln!(modules, "m{number} 1 0 - Live 0x0").unwrap();
+    }
     put(root.path(), "proc/modules", &modules);
     let changed = &before.compare(&take(root.path()).await, str::to_owned)["modules"].changed;
     assert_eq!(changed.len(), MAX_CHANGED + 1);

@@ -11,6 +11,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::{CALIVET, Scratch, is_root, text, timed, wait_until};
+use crate::fake_bird::{FakeBird, Recorded};
 use crate::lab::namespaces::Namespaces;
 use crate::root::Root;
 
@@ -131,6 +132,38 @@ fn a_bird_that_drips_is_cut_off_and_what_came_is_kept() {
     assert_eq!(bundle.told("bird/ipv4/show-status").0, "timeout");
     let kept = bundle.bytes("bird/ipv4/show-status");
     assert!(text(&kept).contains("BIRD v0.3.3"), "{kept:?}");
+}
+
+#[test]
+fn a_bird_that_restarts_in_mid_reply_costs_that_answer_and_no_other() {
+    let root = Root::new().calico_node();
+    let breaks = std::sync::atomic::AtomicBool::new(true);
+    let breaks = std::sync::Arc::new(breaks);
+    let bird = FakeBird::listen(&root.at("/var/run/calico/bird.ctl"), move |connection| {
+        connection.greet();
+        while let Some(question) = connection.hear() {
+            if question == "show protocols all"
+                && breaks.swap(false, std::sync::atomic::Ordering::SeqCst)
+            {
+                connection.say("2002-name     proto    table    state  since       info\n");
+                return;
+            }
+            connection.say(Recorded("1.6.8").answer(&question));
+        }
+    });
+    let scratch = Scratch::new();
+    let run = scratch.diags(root.path()).args(["--only", "bird"]).output().unwrap();
+    assert_eq!(run.status.code(), Some(1), "{run:?}");
+    let bundle = scratch.open();
+    let (outcome, reason) = bundle.told("bird/ipv4/show-protocols-all");
+    assert_eq!(outcome, "failed", "{reason}");
+    assert!(text(&bundle.bytes("bird/ipv4/show-protocols-all")).contains("proto"), "{reason}");
+    assert_eq!(bundle.told("bird/ipv4/show-status"), ("ok", ""));
+    assert_eq!(bundle.told("bird/ipv4/show-route-all").0, "ok");
+    assert!(bird.connections() > 1);
+    // The status in it does not pass the half for the whole.
+    let status: serde_json::Value = serde_json::from_slice(&bundle.bytes("status.json")).unwrap();
+    assert_eq!(status["bgp"]["ipv4"]["state"], "unreachable", "{status:#}");
 }
 
 #[test]
