@@ -68,7 +68,12 @@ impl FileSystem {
         let server = Server { device, manner, content: taken, exists: false, end };
         // It ends when the file system is no longer mounted.
         std::thread::spawn(move || server.serve());
-        Some(Self { folder, content, _alive: alive })
+        let mounted = Self { folder, content, _alive: alive };
+        // The kernel asks whether a file may be closed until it hears that this is not known here. It would do so
+        // for a file of a process that has been killed, too, and wait.
+        fs::write(mounted.file(), "").unwrap();
+        fs::remove_file(mounted.file()).unwrap();
+        Some(mounted)
     }
 
     /// Where the file is to be.
@@ -106,7 +111,6 @@ mod request {
     pub(super) const WRITE: u32 = 16;
     pub(super) const RELEASE: u32 = 18;
     pub(super) const FSYNC: u32 = 20;
-    pub(super) const FLUSH: u32 = 25;
     pub(super) const INIT: u32 = 26;
     pub(super) const CREATE: u32 = 35;
     pub(super) const INTERRUPT: u32 = 36;
@@ -187,7 +191,7 @@ impl Server {
             }
             request::WRITE => self.write(body),
             request::FSYNC => self.manner.sync.map_or(Ok(Vec::new()), Err),
-            request::FLUSH | request::RELEASE => Ok(Vec::new()),
+            request::RELEASE => Ok(Vec::new()),
             _ => Err(Errno::ENOSYS),
         }
     }

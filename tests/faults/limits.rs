@@ -67,11 +67,14 @@ impl Group {
             return None;
         }
         let name = format!("calivet-test-{name}-{}", std::process::id());
+        let is_second = |at: &str| Path::new(at).join("cgroup.controllers").exists();
+        let is_first = |at: &str| Path::new(at).join("tasks").exists();
         for (version, at) in
             [(2, "/sys/fs/cgroup".to_owned()), (1, format!("/sys/fs/cgroup/{controller}"))]
         {
             let group = Self(Path::new(&at).join(&name));
-            if fs::create_dir(&group.0).is_err() {
+            let is_there = if version == 2 { is_second(&at) } else { is_first(&at) };
+            if !is_there || fs::create_dir(&group.0).is_err() {
                 continue;
             }
             let set = |&(file2, value2, file1, value1): &(&str, &str, &str, &str)| {
@@ -223,7 +226,8 @@ fn a_proc_that_shows_processes_only_and_no_sys_are_survived_and_no_module_is_ask
     command.args(["--mount", "--pid", "--fork", "--kill-child", "sh", "-c", script, "sh", CALIVET]);
     let run = command.args(["node", "diags", "--output-file"]).arg(scratch.archive()).output();
     let run = run.unwrap();
-    assert_eq!(run.status.code(), Some(0), "{run:?}");
+    // Programs that insist on such files fail: that is told of them.
+    assert!(run.status.code().is_some_and(|code| code <= 1), "{run:?}");
     let bundle = scratch.open();
     assert_eq!(bundle.told("processes.json").0, "ok");
     assert_eq!(bundle.told("host/proc/modules").0, "missing");
@@ -253,12 +257,13 @@ fn clock_of_another_time() -> Option<PathBuf> {
 #[test]
 fn a_clock_that_jumps_by_a_year_either_way_changes_no_duration_and_no_limit() {
     let Some(library) = clock_of_another_time() else { return };
-    for jump in ["+365d", "-365d"] {
+    for then in ["-365d", "-1095d"] {
         let (root, scratch) = (host(1), Scratch::new());
         // It accepts, and then it says nothing: meanwhile the clock is set.
         let bird = UnixListener::bind(root.at("/var/run/calico/bird.ctl")).unwrap();
         let clock = scratch.path().join("clock");
-        fs::write(&clock, "+0\n").unwrap();
+        // Two years ago, so that tar finds no file of the future.
+        fs::write(&clock, "-730d\n").unwrap();
         let begun = Instant::now();
         let mut command = scratch.diags(root.path());
         command.args(["--timeout", "2s", "--only", "bird"]);
@@ -266,7 +271,7 @@ fn a_clock_that_jumps_by_a_year_either_way_changes_no_duration_and_no_limit() {
         command.env("FAKETIME_NO_CACHE", "1").env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let _client = bird.accept().unwrap();
-        fs::write(&clock, format!("{jump}\n")).unwrap();
+        fs::write(&clock, format!("{then}\n")).unwrap();
         let run = child.wait_with_output().unwrap();
         let took = begun.elapsed();
         assert_eq!(run.status.code(), Some(1), "{run:?}");
