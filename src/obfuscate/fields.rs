@@ -70,8 +70,9 @@ const LONGEST: usize = 253;
 #[inline]
 pub(super) fn may_begin(text: &[u8], start: usize) -> bool {
     match start.checked_sub(1).map(|before| text[before]) {
-        Some(b'=' | b'"' | b':' | b'/' | b'\'') => true,
+        Some(b'=' | b'"' | b':' | b'\'') => true,
         Some(b' ') => start > 1 && text[start - 2] == b':',
+        Some(b'/') => start > 1 && text[start - 2] == b's',
         _ => false,
     }
 }
@@ -94,6 +95,12 @@ pub(super) fn before(text: &[u8], start: usize) -> Option<Field> {
     };
     let key = key.strip_suffix(b"\"").unwrap_or(key);
     let key = key.strip_suffix(b"\\").unwrap_or(key);
+    // Most fields are others: the length and the end of their last word tell.
+    let length = key.iter().rev().take_while(|byte| is_word(**byte)).count();
+    match (length, key.last()?.to_ascii_lowercase()) {
+        (2 | 3 | 8 | 10, b'd') | (3, b'p') | (4 | 16, b't') | (4 | 7 | 8 | 9 | 12, b'e') => {}
+        _ => return None,
+    }
     let ends_with = |name: &[u8]| {
         let Some(from) = key.len().checked_sub(name.len()) else { return false };
         let begins = from.checked_sub(1).is_none_or(|before| !is_word(key[before]));

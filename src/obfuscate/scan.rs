@@ -36,11 +36,14 @@ pub(super) struct Scanner {
     macs: Recent<[u8; 6], [u8; 6]>,
     interfaces: Recent<[u8; 11], [u8; 11]>,
     /// What became of names in fields; `None` where addresses alone are looked for.
-    fields: Option<HashMap<(Kind, Vec<u8>), Option<String>>>,
+    fields: Option<Answers>,
     pub(super) record: Record,
     /// What the place that was found last is replaced by.
     spelled: String,
 }
+
+/// The pseudonyms of names in fields; `None` for one that is kept.
+type Answers = HashMap<(Kind, String), Option<String>>;
 
 /// What stands at a word.
 enum Found {
@@ -76,7 +79,7 @@ impl Scanner {
             ipv6: Recent::new(),
             macs: Recent::new(),
             interfaces: Recent::new(),
-            fields: Some(HashMap::new()),
+            fields: Some(Answers::new()),
             record: Record::new(ledger),
             spelled: String::new(),
         }
@@ -257,7 +260,7 @@ impl Scanner {
     fn name(&mut self, index: &Index, name: &[u8], part: &Part) -> Option<String> {
         let name = String::from_utf8_lossy(name);
         let name = if part.is_doubled { name.replace("--", "-") } else { name.into_owned() };
-        let question = (part.kind, name.clone().into_bytes());
+        let question = (part.kind, name.clone());
         let fields = self.fields.as_mut()?;
         let pseudonym = if let Some(answer) = fields.get(&question) {
             answer.clone()
@@ -418,7 +421,8 @@ fn is_dull(index: &Index, text: &[u8], start: usize, end: usize) -> bool {
     let by_next = match text.get(end) {
         Some(b'.') => first.is_ascii_digit() || end - start == 1,
         Some(b'-') => {
-            first.is_ascii_digit() && end - start <= 3 || words::begins_workload(&text[start..end])
+            first.is_ascii_digit() && end - start <= 3
+                || matches!(first, b'c' | b'k' | b't') && words::begins_workload(&text[start..end])
         }
         Some(b'_') => matches!(first, b'M' | b'N' | b'G' | b'W' | b'L'),
         Some(b':') => end - start <= 4 && first.is_ascii_hexdigit(),
@@ -431,8 +435,9 @@ fn is_dull(index: &Index, text: &[u8], start: usize, end: usize) -> bool {
         _ => false,
     };
     let is_interface = first == b'c' && end - start == 15;
-    let is_value = fields::may_begin(text, start);
-    !(by_next | by_before | is_interface | is_value | index.may_begin(text, start, end))
+    let may_be = by_next | by_before | is_interface | index.may_begin(text, start, end);
+    let is_value = || fields::may_begin(text, start) && fields::before(text, start).is_some();
+    !(may_be || is_value())
 }
 
 #[inline]

@@ -270,7 +270,9 @@ fn a_name_that_was_not_learnt_is_replaced_in_a_field_that_says_what_it_is() {
     let namespace = inside("namespace=", "treasury");
     assert!(node.starts_with("node-") && pod.starts_with("pod-") && namespace.starts_with("ns-"));
     let (doubled_node, doubled_pod) = (node.replace('-', "--"), pod.replace('-', "--"));
-    let domain = inside("node=moria-7.", "lan.example.org");
+    let whole = inside("node=", "moria-7.lan.example.org");
+    let domain = whole.strip_prefix(&format!("{node}.")).unwrap();
+    assert!(domain.starts_with("domain-"), "{domain}");
     for (spelled, expected) in [
         (
             "WorkloadEndpoint(node=moria-7, orchestrator=k8s, workload=treasury/gold-9, name=eth0)"

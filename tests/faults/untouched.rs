@@ -220,6 +220,19 @@ fn nothing_is_opened_to_be_written_but_the_bundle() {
     assert_eq!(bundle, 1);
 }
 
+#[test]
+fn no_lock_is_asked_for() {
+    let scratch = Scratch::new();
+    if !is_root() {
+        return;
+    }
+    let Some(trace) = trace("trace=flock,fcntl", &scratch) else { return };
+    let locks = ["flock(", "F_SETLK", "F_OFD_SETLK"];
+    let taken: Vec<&str> =
+        trace.lines().filter(|line| locks.iter().any(|lock| line.contains(lock))).collect();
+    assert!(taken.is_empty(), "{taken:?}");
+}
+
 /// A process that calls itself Felix, in a mount namespace with a program that the host lacks.
 struct Pretender(Child);
 

@@ -18,6 +18,28 @@ fn finds(text: &str, expected: &[(Kind, &str)]) {
 }
 
 #[test]
+fn each_field_is_found_by_its_name_in_every_way_in_which_it_is_written() {
+    for &(name, field) in FIELDS {
+        let name = String::from_utf8(name.to_vec()).unwrap();
+        for name in [name.clone(), name.to_uppercase()] {
+            for text in [
+                format!("{name}=moria"),
+                format!("x {name}=\"moria"),
+                format!("{{{name}:\"moria"),
+                format!("({name}: moria"),
+                format!("\"{name}\": \"moria"),
+                format!("\\\"{name}\\\":\\\"moria"),
+            ] {
+                let at = text.len() - "moria".len();
+                assert!(may_begin(text.as_bytes(), at), "{text}");
+                assert_eq!(before(text.as_bytes(), at), Some(field), "{text}");
+            }
+            assert_eq!(before(format!("x{name}=moria").as_bytes(), name.len() + 2), None, "{name}");
+        }
+    }
+}
+
+#[test]
 fn the_lines_of_felix_name_nodes_pods_and_namespaces() {
     use Kind::{Domain, Namespace, Node, Pod};
     finds(
