@@ -22,6 +22,8 @@ use crate::host::{Artifact, Evidence, Extent, Source, Tree};
 use crate::processes::{self, Agent, Agents, Process};
 use crate::status;
 
+pub(crate) use kernel::SYSCTLS;
+
 /// A subject: what is read of it, and the name by which `--only` and `--skip` know it.
 #[derive(Debug)]
 pub struct Collector {
@@ -89,6 +91,19 @@ pub struct Node {
     pub config: PathBuf,
     /// Files that hold the user's own credentials for the datastore: what `KUBECONFIG` and `ETCD_KEY_FILE` name.
     pub credentials: Vec<PathBuf>,
+}
+
+/// The most bytes of a file that holds one name: the kernel and Kubernetes allow a name some 250.
+const NAME_BYTES: u64 = 4 << 10;
+
+/// All rows of a subject on a node.
+#[must_use]
+pub fn rows(collector: &Collector, node: &Node) -> Rows {
+    let Rows { artifacts, trees } = (collector.more)(node);
+    Rows {
+        artifacts: collector.artifacts.iter().cloned().chain(artifacts).collect(),
+        trees: collector.trees.iter().cloned().chain(trees).collect(),
+    }
 }
 
 /// What must be read before the rows are known.
@@ -200,3 +215,5 @@ pub fn routes() -> Vec<Artifact> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) use tests::full as full_node;

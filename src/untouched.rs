@@ -19,6 +19,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
 use crate::bundle::manifest::Comparison;
+use crate::collectors;
 use crate::host::netlink::{Dump, State, parse_fingerprint};
 use crate::host::{Artifact, Host, Outcome, Reading, Source, Tree};
 
@@ -42,21 +43,8 @@ const SYSCTLS: &[Tree] = &[
     Tree::new("/proc/sys/net/core", &["*"]),
     Tree::new("/proc/sys/net/netfilter", &["*"]),
     Tree::new("/proc/sys/net/bridge", &["*"]),
-    Tree::new(
-        "/proc/sys/net/ipv4",
-        &["*", "conf/all/*", "conf/default/*", "neigh/default/*", "route/*"],
-    ),
-    Tree::new(
-        "/proc/sys/net/ipv6",
-        &[
-            "*",
-            "conf/all/*",
-            "conf/default/*",
-            "neigh/default/*",
-            "route/*",
-            "!conf/*/stable_secret",
-        ],
-    ),
+    Tree::new("/proc/sys/net/ipv4", collectors::SYSCTLS),
+    Tree::new("/proc/sys/net/ipv6", collectors::SYSCTLS),
 ];
 
 /// Takes a line apart: a name, and a hash of what is said of it. `None`: it says nothing.

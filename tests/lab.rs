@@ -5,7 +5,7 @@
 //! the control sockets are real and the processes are files; and from inside ([`Lab::calivet`]), where all is
 //! real.
 
-mod http;
+pub(crate) mod http;
 pub(crate) mod namespaces;
 pub(crate) mod peers;
 

@@ -1,10 +1,14 @@
 //! `calivet node status`: against real BIRDs, from outside and inside, and against hosts that lack something.
 
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::lab::http::Http;
+use crate::lab::namespaces::Namespaces;
 use crate::lab::peers::{self, Family, Peer};
 use crate::lab::{Daemons, Lab};
 use crate::root::Root;
@@ -230,4 +234,55 @@ fn what_only_looks_like_felix_is_not_taken_for_it() {
         let felix = &of_root(root.path(), &["-o", "json"]).json()["agents"]["felix"];
         assert_eq!(felix["running"], false, "{argv:?} of {uid}");
     }
+}
+
+/// What calivet says of a Felix whose environment names port 9098 for its health.
+fn felix_at_9098(namespaces: &Namespaces) -> Value {
+    let root = Root::new()
+        .calico_node()
+        .file("/proc/412/environ", "FELIX_HEALTHENABLED=true\0FELIX_HEALTHPORT=9098\0");
+    let mut command = namespaces.command(env!("CARGO_BIN_EXE_calivet"));
+    command.arg("--root").arg(root.path()).args(["--output", "json", "node", "status"]);
+    let status: Value = serde_json::from_str(&run(&mut command).stdout).unwrap();
+    status["agents"]["felix"].clone()
+}
+
+#[test]
+fn what_answers_at_the_usual_port_is_not_felix_where_felix_serves_at_another() {
+    let Ok(namespaces) = Namespaces::new() else {
+        assert!(!nix::unistd::geteuid().is_root(), "no namespaces can be made here");
+        return;
+    };
+    let stranger = Http::start(&namespaces, 9099);
+    let felix = felix_at_9098(&namespaces);
+    assert_eq!((&felix["live"], &felix["ready"]), (&false.into(), &false.into()), "{felix:#}");
+    let reason = felix["reason"].as_str().unwrap();
+    assert!(reason.contains("127.0.0.1:9098") && !reason.contains("9099"), "{reason}");
+
+    stranger.answer(503, "not the answer of Felix");
+    let _felix = Http::start(&namespaces, 9098);
+    let felix = felix_at_9098(&namespaces);
+    assert_eq!((&felix["live"], &felix["ready"]), (&true.into(), &true.into()), "{felix:#}");
+}
+
+#[test]
+fn who_accepts_at_the_usual_port_and_stays_silent_does_not_delay_felix_at_another() {
+    let Ok(namespaces) = Namespaces::new() else {
+        assert!(!nix::unistd::geteuid().is_root(), "no namespaces can be made here");
+        return;
+    };
+    let silent = std::thread::scope(|scope| {
+        let bind = || {
+            namespaces.enter_network();
+            TcpListener::bind("127.0.0.1:9099").unwrap()
+        };
+        scope.spawn(bind).join().unwrap()
+    });
+    let _felix = Http::start(&namespaces, 9098);
+    let begun = Instant::now();
+    let felix = felix_at_9098(&namespaces);
+    assert_eq!((&felix["live"], &felix["ready"]), (&true.into(), &true.into()), "{felix:#}");
+    // Half of the time that one question has.
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    drop(silent);
 }

@@ -243,8 +243,8 @@ enum LimitKind {
 impl Details {
     /// Takes one line.
     fn take(&mut self, protocol: &mut Protocol, line: &str) {
-        let text = line.trim();
-        let indentation = line.len() - line.trim_start().len();
+        let text = line.trim_ascii();
+        let indentation = line.len() - line.trim_ascii_start().len();
         if let Some((heading, whose)) = self.capabilities {
             if indentation > heading {
                 // Only the capabilities themselves, not their parameters, which stand two blanks deeper.
@@ -259,7 +259,7 @@ impl Details {
             self.capabilities = None;
         }
         match text.split_once(':') {
-            Some((key, value)) => self.pair(protocol, key.trim_end(), value.trim()),
+            Some((key, value)) => self.pair(protocol, key.trim_ascii_end(), value.trim_ascii()),
             None => match text {
                 "Local capabilities" => {
                     self.capabilities = Some((indentation, Capabilities::Local));

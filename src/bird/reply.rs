@@ -24,6 +24,9 @@ use serde::{Deserialize, Serialize};
 /// The longest text of a line that is kept, in bytes. BIRD's own lines stay below 4 KiB.
 pub const MAX_LINE: usize = 64 << 10;
 
+/// Hardly a line has fewer bytes on average.
+const LINE: usize = 32;
+
 /// The most characters that are kept of what BIRD says in place of an answer.
 const MAX_REFUSAL: usize = 200;
 
@@ -83,12 +86,17 @@ pub fn ends_reply(line: &[u8]) -> bool {
 /// could be cut.
 #[must_use]
 pub fn parse(bytes: &[u8]) -> Reply<'_> {
-    let mut reply = Reply::default();
+    let mut reply = Reply { lines: Vec::with_capacity(bytes.len() / LINE), ..Reply::default() };
     let mut last_code = None;
-    for raw in bytes.split_inclusive(|byte| *byte == b'\n') {
-        let line = match raw.strip_suffix(b"\n") {
-            Some(line) => line,
-            None if raw == b"0000 " => raw,
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let line = match memchr::memchr(b'\n', rest) {
+            Some(end) => {
+                let line = &rest[..end];
+                rest = &rest[end + 1..];
+                line
+            }
+            None if rest == b"0000 " => std::mem::take(&mut rest),
             None => break,
         };
         if reply.end.is_some() {

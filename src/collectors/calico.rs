@@ -2,10 +2,11 @@
 
 use std::borrow::Cow;
 
-use super::{Artifact, Collector, Node, Rows, Source, Tree};
+use super::{Artifact, Collector, NAME_BYTES, Node, Rows, Source, Tree};
 
 /// The node's name as Calico knows it, written by calico-node when it has started.
-pub(super) const NODENAME: Artifact = Artifact::file("/var/lib/calico/nodename");
+pub(super) const NODENAME: Artifact =
+    Artifact::file("/var/lib/calico/nodename").at_most(NAME_BYTES);
 
 pub(super) const COLLECTOR: Collector = Collector {
     name: "calico",

@@ -2,14 +2,15 @@
 
 use std::borrow::Cow;
 
-use super::{Artifact, Collector, Rows, Source, Tree};
+use super::{Artifact, Collector, NAME_BYTES, Rows, Source, Tree};
 
 /// The modules that are loaded; absent where the kernel can load none.
 pub(super) const MODULES: Artifact = Artifact::file("/proc/modules").public();
 /// The kernel's release, as `uname -r` says.
 pub(super) const RELEASE: Artifact = Artifact::file("/proc/sys/kernel/osrelease").public();
 /// The host's name as the kernel has it.
-pub(super) const HOSTNAME: Artifact = Artifact::file("/proc/sys/kernel/hostname").public();
+pub(super) const HOSTNAME: Artifact =
+    Artifact::file("/proc/sys/kernel/hostname").public().at_most(NAME_BYTES);
 
 pub(super) const COLLECTOR: Collector = Collector {
     name: "kernel",
@@ -45,24 +46,8 @@ pub(super) const COLLECTOR: Collector = Collector {
         Tree::new("/proc/sys/net/netfilter", &["*"]).public(),
         Tree::new("/proc/sys/net/bridge", &["*"]).public(),
         Tree::new("/proc/sys/net/core", &["*"]).public(),
-        Tree::new(
-            "/proc/sys/net/ipv4",
-            &["*", "conf/all/*", "conf/default/*", "neigh/default/*", "route/*"],
-        )
-        .public(),
-        // From the secret, an interface's stable addresses are made (RFC 7217).
-        Tree::new(
-            "/proc/sys/net/ipv6",
-            &[
-                "*",
-                "conf/all/*",
-                "conf/default/*",
-                "neigh/default/*",
-                "route/*",
-                "!conf/*/stable_secret",
-            ],
-        )
-        .public(),
+        Tree::new("/proc/sys/net/ipv4", SYSCTLS).public(),
+        Tree::new("/proc/sys/net/ipv6", SYSCTLS).public(),
         Tree::new("/etc/sysctl.d", CONF),
         Tree::new("/run/sysctl.d", CONF),
         Tree::new("/usr/local/lib/sysctl.d", CONF),
@@ -76,6 +61,11 @@ pub(super) const COLLECTOR: Collector = Collector {
     ],
     more: |_| Rows::default(),
 };
+
+/// Settings in `/proc/sys/net/ipv4` and `ipv6` but those of single interfaces, which come and go with pods. From
+/// the secret, an interface's stable addresses are made (RFC 7217).
+pub(crate) const SYSCTLS: &[&str] =
+    &["*", "conf/all/*", "conf/default/*", "neigh/default/*", "route/*", "!conf/*/stable_secret"];
 
 /// The modules that are part of the kernel itself (kernel's `Documentation/kbuild/kbuild.rst`).
 pub(super) fn builtin_modules(release: &str) -> Artifact {

@@ -1,14 +1,13 @@
 //! `calivet node status`: BGP peers and Calico agents of this node.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::time::Duration;
-
-use futures_util::future::join_all;
 
 use super::{Exit, host};
 use crate::cli::{self, Format, Options};
 use crate::collectors::{self, Node};
-use crate::host::{Artifact, Evidence, Host};
+use crate::host::{Evidence, Host};
 use crate::output::{self, Output};
 use crate::status::{self, NodeStatus, Verdict};
 
@@ -65,23 +64,31 @@ async fn evidence(host: &Host, with_routes: bool) -> Evidence {
     if with_routes {
         rows.extend(collectors::routes());
     }
-    let felix = async {
-        let mut evidence = read(host, &[collectors::AGENTS]).await;
-        let health = collectors::health(&Node::from_evidence(&evidence));
-        evidence.extend(read(host, &health).await);
-        evidence
-    };
-    let (mut evidence, others) = tokio::join!(felix, read(host, &rows));
+    let (mut evidence, others) = tokio::join!(felix(host), host.evidence(&rows, &[]));
     evidence.extend(others);
     evidence
 }
 
-async fn read(host: &Host, rows: &[Artifact]) -> Evidence {
-    let read = |row: &Artifact| {
-        let row = row.clone();
-        async move { (row.path().into_owned(), host.read(&row).await) }
+/// Reads what is known of the agents, and Felix's health. Where Felix serves it is in its environment, and nearly
+/// always where it does by default: there it is asked at once, and what it said counts only if it is there.
+async fn felix(host: &Host) -> Evidence {
+    let usual = collectors::health(&Node::default());
+    let mut agents = pin!(host.evidence(const { &[collectors::AGENTS] }, &[]));
+    let mut asked = pin!(host.evidence(&usual, &[]));
+    let mut said = None;
+    let mut evidence = loop {
+        tokio::select! {
+            agents = &mut agents => break agents,
+            early = &mut asked, if said.is_none() => said = Some(early),
+        }
     };
-    join_all(rows.iter().map(read)).await.into_iter().collect()
+    let health = collectors::health(&Node::from_evidence(&evidence));
+    evidence.extend(match said {
+        _ if health != usual => host.evidence(&health, &[]).await,
+        Some(said) => said,
+        None => asked.await,
+    });
+    evidence
 }
 
 fn render(

@@ -3,9 +3,12 @@
 //! A read of a hung FUSE or NFS mount sleeps in the kernel and cannot be ended. Such a thread is never joined;
 //! whatever it has to say later, nobody hears it. These are plain threads and not the runtime's, because a
 //! runtime waits for its own when it is dropped. One that has done its work takes the next: to start one costs more
-//! than to read a small file.
+//! than to read a small file. So what is short takes turns on one thread ([`glance`]), for as long as none of it
+//! is stuck.
 
-use std::sync::{Mutex, PoisonError};
+use std::collections::VecDeque;
+use std::pin::pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
@@ -40,6 +43,63 @@ fn start(mut work: Work) -> std::io::Result<()> {
         }
     })?;
     Ok(())
+}
+
+/// Work that takes microseconds unless something hangs, and waits for the thread that does such work.
+static SHORT: Mutex<Short> = Mutex::new(Short { waiting: VecDeque::new(), has_thread: false });
+
+struct Short {
+    waiting: VecDeque<Work>,
+    has_thread: bool,
+}
+
+impl Short {
+    fn locked() -> MutexGuard<'static, Self> {
+        SHORT.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How long short work is left waiting behind other short work. Much longer than that takes even on a busy machine,
+/// where more threads would only be more to do, and too short for a person to notice.
+const PATIENCE: Duration = Duration::from_millis(20);
+
+/// Has short `work` done in its turn.
+fn start_short(work: Work) -> std::io::Result<()> {
+    let mut short = Short::locked();
+    short.waiting.push_back(work);
+    if short.has_thread {
+        return Ok(());
+    }
+    short.has_thread = true;
+    drop(short);
+    start(Box::new(work_off)).inspect_err(|_| Short::locked().has_thread = false)
+}
+
+/// Does what short work there is, one after the other.
+fn work_off() {
+    loop {
+        let mut short = Short::locked();
+        let Some(work) = short.waiting.pop_front() else {
+            short.has_thread = false;
+            return;
+        };
+        drop(short);
+        work();
+    }
+}
+
+/// Waits for short work. If it does not end soon, what waits behind it, or it itself behind other work that is
+/// stuck, is done by another thread.
+async fn unstuck<T>(answer: impl Future<Output = T>) -> T {
+    let mut answer = pin!(answer);
+    if let Ok(answered) = timeout(PATIENCE, &mut answer).await {
+        return answered;
+    }
+    if !Short::locked().waiting.is_empty() {
+        // Without a thread it waits on, within its own limit.
+        let _ = start(Box::new(work_off));
+    }
+    answer.await
 }
 
 /// What comes from the thread.
@@ -80,9 +140,28 @@ pub(super) async fn stream(
     chunks: mpsc::Sender<Vec<u8>>,
     work: impl FnOnce(&Sink) -> Reading + Send + 'static,
 ) -> Reading {
+    stream_from(start, limit, mpsc::channel(1), chunks, work).await
+}
+
+/// As [`stream`], for work that takes microseconds and gives little.
+pub(super) async fn stream_short(
+    limit: Duration,
+    chunks: mpsc::Sender<Vec<u8>>,
+    work: impl FnOnce(&Sink) -> Reading + Send + 'static,
+) -> Reading {
+    // There is room for a chunk and the end: whose turn is next need not wait for the receiver.
+    unstuck(stream_from(start_short, limit, mpsc::channel(2), chunks, work)).await
+}
+
+async fn stream_from(
+    start: fn(Work) -> std::io::Result<()>,
+    limit: Duration,
+    (parts, mut arriving): (mpsc::Sender<Part>, mpsc::Receiver<Part>),
+    chunks: mpsc::Sender<Vec<u8>>,
+    work: impl FnOnce(&Sink) -> Reading + Send + 'static,
+) -> Reading {
     let begun = Instant::now();
     let mut reading = Reading::begin();
-    let (parts, mut arriving) = mpsc::channel(1);
     let started = start(Box::new(move || {
         let sink = Sink(parts);
         let reading = work(&sink);
@@ -128,18 +207,41 @@ pub(super) async fn stream(
     reading
 }
 
+/// Begins `work` on a thread of its own. What is received is its answer, or nothing if it had none.
+pub(super) fn begin<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> oneshot::Receiver<T> {
+    begin_by(start, work)
+}
+
+fn begin_by<T: Send + 'static>(
+    start: fn(Work) -> std::io::Result<()>,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> oneshot::Receiver<T> {
+    let (sender, receiver) = oneshot::channel();
+    // Without a thread the sender is dropped, and that is heard.
+    let _ = start(Box::new(move || {
+        // An answer that nobody hears is dropped, and with it what it holds.
+        let _nobody_listens = sender.send(work());
+    }));
+    receiver
+}
+
 /// Runs `work` on a thread of its own. `None`: it did not end within `limit`.
 pub(super) async fn answer<T: Send + 'static>(
     limit: Duration,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Option<T> {
-    let (sender, receiver) = oneshot::channel();
-    start(Box::new(move || {
-        // An answer that nobody hears is dropped, and with it what it holds.
-        let _nobody_listens = sender.send(work());
-    }))
-    .ok()?;
-    timeout(limit, receiver).await.ok()?.ok()
+    timeout(limit, begin(work)).await.ok()?.ok()
+}
+
+/// As [`answer`], for work that takes microseconds unless a file system hangs: such work takes turns on one thread,
+/// and is left waiting for no more than a moment.
+pub(super) async fn glance<T: Send + 'static>(
+    limit: Duration,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    unstuck(timeout(limit, begin_by(start_short, work))).await.ok()?.ok()
 }
 
 /// Outcome and reason of what did not come in time.
@@ -260,5 +362,34 @@ mod tests {
         assert_eq!(answered, None);
         drop(release);
         assert_eq!(answer(Duration::from_secs(60), || 7).await, Some(7));
+    }
+
+    #[tokio::test]
+    async fn short_work_behind_work_that_is_stuck_is_done_all_the_same() {
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let late = Duration::from_secs(60);
+        let stuck = glance(late, move || held.recv().is_err());
+        let behind = async {
+            let done = glance(late, || std::thread::current().id()).await;
+            let (sender, mut chunks) = mpsc::channel(1);
+            let reading = stream_short(late, sender, |sink| {
+                assert!(sink.send(b"short".to_vec()));
+                Reading::begin()
+            });
+            let (reading, chunk) = tokio::join!(reading, chunks.recv());
+            drop(release);
+            (done, reading.outcome, chunk)
+        };
+        let (stuck, behind) = tokio::join!(stuck, behind);
+        assert_eq!(stuck, Some(true));
+        assert!(behind.0.is_some());
+        assert_eq!((behind.1, behind.2.as_deref()), (Outcome::Ok, Some(b"short".as_slice())));
+    }
+
+    #[tokio::test]
+    async fn short_work_that_is_stuck_is_left_behind_when_its_time_is_over() {
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        assert_eq!(glance(Duration::from_millis(50), move || held.recv().is_err()).await, None);
+        drop(release);
     }
 }

@@ -30,7 +30,7 @@ use tokio::time::timeout_at;
 
 use self::conversation::{Answer, Conversation, End};
 use self::search::{Search, Verdict};
-use super::{Family, Outcome, Reading};
+use super::{Family, Outcome, Reading, apart};
 use crate::bird::reply::Trouble;
 
 /// The BIRD daemons of a host: at most one connection to each.
@@ -170,15 +170,9 @@ async fn exchange(
     let deadline = tokio::time::Instant::now() + question.timeout;
     let mut conversation = match known {
         Link::Open(conversation) => conversation,
-        _ => match timeout_at(deadline, connect(root, bird_pids, question.family)).await {
+        _ => match timeout_at(deadline, connect(root, bird_pids, question)).await {
             Ok(connected) => connected?,
-            Err(_) => {
-                return Err(Failure {
-                    kind: Trouble::TimedOut,
-                    text: format!("the socket was not found within {:?}", question.timeout),
-                    place: None,
-                });
-            }
+            Err(_) => return Err(not_found(question.timeout)),
         },
     };
     let answered = tokio::select! {
@@ -203,24 +197,24 @@ async fn exchange(
 async fn connect(
     root: &Path,
     bird_pids: impl Future<Output = Vec<u32>>,
-    family: Family,
+    Question { family, timeout, .. }: Question<'_>,
 ) -> Result<Conversation, Failure> {
     let root = root.to_owned();
     // A look-up can hang where a file system does.
-    let (mut search, mut verdict) = on_blocking_thread(move || {
+    let found = apart::glance(timeout, move || {
         let mut search = Search::new(root, family);
         let verdict = search.in_host();
         (search, verdict)
-    })
-    .await?;
+    });
+    let (mut search, mut verdict) = found.await.ok_or_else(|| not_found(timeout))?;
     if verdict.is_none() {
         let pids = bird_pids.await;
         if !pids.is_empty() {
-            (search, verdict) = on_blocking_thread(move || {
+            let found = apart::glance(timeout, move || {
                 let verdict = search.in_processes(&pids);
                 (search, verdict)
-            })
-            .await?;
+            });
+            (search, verdict) = found.await.ok_or_else(|| not_found(timeout))?;
         }
     }
     match verdict {
@@ -234,12 +228,10 @@ async fn connect(
     }
 }
 
-async fn on_blocking_thread<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, Failure> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| Failure {
-        kind: Trouble::Failed,
-        text: format!("the search for the socket ended early: {error}"),
+fn not_found(timeout: Duration) -> Failure {
+    Failure {
+        kind: Trouble::TimedOut,
+        text: format!("the socket was not found within {timeout:?}"),
         place: None,
-    })
+    }
 }

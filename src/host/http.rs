@@ -5,12 +5,19 @@
 //! +------------------+---------+----------+   <- the body
 //! ```
 
-use std::sync::OnceLock;
+use std::error::Error;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
+use http_body_util::{BodyExt, Empty};
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1;
+use hyper::header::{ACCEPT, CONNECTION, HOST};
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
 use nix::errno::Errno;
-use reqwest::redirect::Policy;
-use reqwest::{Client, Response};
+use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::timeout_at;
 
@@ -18,7 +25,7 @@ use super::beneath::describe;
 use super::{Outcome, Reading};
 
 /// Felix listens on `localhost`, which is the one or the other.
-const LOOPBACK: [&str; 2] = ["127.0.0.1", "[::1]"];
+const LOOPBACK: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
 
 /// Gets `path` from the server at `port` of the loopback and sends the answer on: `HTTP` and the status, a line
 /// break, the body. An answer with any status is an answer; the outcome is [`Outcome::Missing`] where nobody
@@ -58,6 +65,8 @@ fn unwanted() -> Trouble {
     (Outcome::Interrupted, "nobody waits for the answer any more".to_owned())
 }
 
+/// The question and its answer, on a connection of their own: no proxy (the environment's is not meant for the
+/// loopback) and no redirection (to where an answer points, nobody asked to go).
 async fn exchange(
     port: u16,
     path: &str,
@@ -65,7 +74,34 @@ async fn exchange(
     chunks: &mpsc::Sender<Vec<u8>>,
     reading: &mut Reading,
 ) -> Result<(), Trouble> {
-    let mut response = request(port, path, reading).await?;
+    let (stream, address) = connect(port).await?;
+    reading.place = Some(format!("http://{address}{path}"));
+    let request = Request::get(path)
+        .header(HOST, address.to_string())
+        .header(ACCEPT, "*/*")
+        .header(CONNECTION, "close")
+        .body(Empty::<Bytes>::new())
+        .map_err(|error| failed(&error))?;
+    let (mut sender, connection) =
+        http1::handshake(TokioIo::new(stream)).await.map_err(|error| failed(&error))?;
+    let mut answer = pin!(async {
+        let response = sender.send_request(request).await.map_err(|error| failed(&error))?;
+        hand_on(response, max_bytes, chunks, reading).await
+    });
+    // The connection does the work of both; how it ended, the answer knows.
+    tokio::select! {
+        ended = &mut answer => ended,
+        _ = connection => answer.await,
+    }
+}
+
+/// Sends an answer on as it comes.
+async fn hand_on(
+    mut response: Response<Incoming>,
+    max_bytes: u64,
+    chunks: &mpsc::Sender<Vec<u8>>,
+    reading: &mut Reading,
+) -> Result<(), Trouble> {
     let mut kept = 0;
     let mut chunk = format!("HTTP {}\n", response.status().as_u16()).into_bytes();
     loop {
@@ -76,81 +112,50 @@ async fn exchange(
             chunk.truncate(usize::try_from(room).unwrap_or(usize::MAX));
         }
         kept += chunk.len() as u64;
-        chunks.send(chunk).await.map_err(|_| unwanted())?;
+        if !chunk.is_empty() {
+            chunks.send(chunk).await.map_err(|_| unwanted())?;
+        }
         if bytes > room {
             let reason = format!("longer than {max_bytes} bytes: the rest was not read");
             return Err((Outcome::Truncated, reason));
         }
-        match response.chunk().await {
-            Ok(Some(more)) => chunk = more.into(),
-            Ok(None) => return Ok(()),
-            Err(error) => return Err((Outcome::Failed, causes(&error))),
-        }
+        chunk = match response.frame().await {
+            // A frame that is not data holds trailers, which nobody asked for.
+            Some(Ok(frame)) => frame.into_data().map(Vec::from).unwrap_or_default(),
+            Some(Err(error)) => return Err(failed(&error)),
+            None => return Ok(()),
+        };
     }
 }
 
-/// Puts the question, at the first address of the loopback that takes the connection.
-async fn request(port: u16, path: &str, reading: &mut Reading) -> Result<Response, Trouble> {
-    let client = client().map_err(|error| (Outcome::Failed, causes(error)))?;
+/// Connects to the first address of the loopback that takes the connection.
+async fn connect(port: u16) -> Result<(TcpStream, SocketAddr), Trouble> {
     let mut refusals = Vec::new();
-    for address in LOOPBACK {
-        let url = format!("http://{address}:{port}{path}");
-        match client.get(&url).send().await {
-            Ok(response) => {
-                reading.place = Some(url);
-                return Ok(response);
-            }
-            Err(error) => {
-                let errno = errno_of(&error);
-                if !error.is_connect() {
-                    reading.place = Some(url);
-                    return Err((Outcome::Failed, causes(&error)));
-                }
-                // In the words of calico/node's own probe, for which users search.
-                let cause = errno.map_or_else(|| causes(&error), describe);
-                refusals.push(format!("dial tcp {address}:{port}: connect: {cause}"));
-                if refusals.len() == 1 && errno != Some(Errno::ECONNREFUSED) {
-                    return Err((Outcome::Failed, refusals.join("; ")));
-                }
-            }
+    for address in LOOPBACK.map(|address| SocketAddr::from((address, port))) {
+        let error = match TcpStream::connect(address).await {
+            Ok(stream) => return Ok((stream, address)),
+            Err(error) => error,
+        };
+        let errno = error.raw_os_error().map(Errno::from_raw);
+        // In the words of calico/node's own probe, for which users search.
+        let cause = errno.map_or_else(|| error.to_string(), describe);
+        refusals.push(format!("dial tcp {address}: connect: {cause}"));
+        if refusals.len() == 1 && errno != Some(Errno::ECONNREFUSED) {
+            return Err((Outcome::Failed, refusals.join("; ")));
         }
     }
     Err((Outcome::Missing, refusals.join("; ")))
 }
 
-/// The client: no proxy (the environment's is not meant for the loopback) and no redirection (to where an
-/// answer points, nobody asked to go).
-fn client() -> Result<&'static Client, &'static reqwest::Error> {
-    static CLIENT: OnceLock<Result<Client, reqwest::Error>> = OnceLock::new();
-    CLIENT
-        .get_or_init(|| {
-            Client::builder().no_proxy().redirect(Policy::none()).pool_max_idle_per_host(0).build()
-        })
-        .as_ref()
-}
-
-/// The chain of causes, without the URL, which is said elsewhere.
-fn causes(error: &reqwest::Error) -> String {
-    let mut said = Vec::new();
-    let mut cause = std::error::Error::source(error);
+/// An exchange that failed, with the chain of causes.
+fn failed(error: &dyn Error) -> Trouble {
+    let mut said = vec![error.to_string()];
+    let mut cause = error.source();
     while let Some(error) = cause {
         said.push(error.to_string());
         cause = error.source();
     }
-    if said.is_empty() { error.to_string() } else { said.join(": ") }
-}
-
-fn errno_of(error: &reqwest::Error) -> Option<Errno> {
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        if let Some(error) = error.downcast_ref::<std::io::Error>()
-            && let Some(errno) = error.raw_os_error()
-        {
-            return Some(Errno::from_raw(errno));
-        }
-        cause = error.source();
-    }
-    None
+    (Outcome::Failed, said.join(": "))
 }
 
 #[cfg(test)]

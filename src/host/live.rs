@@ -13,6 +13,9 @@ use super::{
 };
 use crate::processes::{self, Agent, Process};
 
+/// Of a file of which no more is kept, reading takes microseconds.
+const SHORT: u64 = 4 << 10;
+
 /// A machine, or a folder that holds its file system.
 #[derive(Debug)]
 pub(super) struct Live {
@@ -41,6 +44,10 @@ impl Live {
         }
     }
 
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
     pub(super) const fn opened(&self) -> Timestamp {
         self.opened
     }
@@ -58,7 +65,11 @@ impl Live {
             Source::File(path) => {
                 let path = PathBuf::from(path.as_ref());
                 let read = move |sink: &_| file::read(&root, &path, max_bytes, sink);
-                apart::stream(limit, chunks, read).await
+                if max_bytes <= SHORT {
+                    apart::stream_short(limit, chunks, read).await
+                } else {
+                    apart::stream(limit, chunks, read).await
+                }
             }
             Source::Leaf { folder, path } => {
                 let (folder, path) = (PathBuf::from(folder.as_ref()), path.clone());

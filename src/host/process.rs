@@ -27,12 +27,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use tokio::task::spawn_blocking;
 use tokio::time::timeout_at;
 
 use self::record::Reader;
 use super::beneath::describe;
-use super::{Extent, Outcome, Reading};
+use super::{Extent, Outcome, Reading, apart};
 use crate::processes::Process;
 
 /// The most processes that are looked at.
@@ -183,7 +182,7 @@ async fn watch(root: &Path, extent: Extent, deadline: Instant) -> State {
     for turn in 0..MAX_STUCK {
         board.locked().turn = turn;
         let (root, shared) = (root.to_owned(), Arc::clone(&board));
-        let mut worker = spawn_blocking(move || read_all(&root, extent, &shared, turn));
+        let mut worker = apart::begin(move || read_all(&root, extent, &shared, turn));
         let mut idle = (usize::MAX, 0);
         while idle.1 <= PATIENCE && Instant::now() < deadline {
             let tick = deadline.min(Instant::now() + TICK);

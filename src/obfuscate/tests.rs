@@ -1,4 +1,3 @@
-use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
@@ -547,56 +546,5 @@ fn hostile_texts_take_time_in_proportion_to_their_length() {
         let _ = stream.finish();
         // Unoptimised; what is quadratic takes minutes.
         assert!(begun.elapsed() < Duration::from_secs(20), "{piece}: {:?}", begun.elapsed());
-    }
-}
-
-/// Run with `--release --ignored --nocapture`: a measurement, no test.
-#[test]
-#[ignore = "a measurement"]
-fn throughput() {
-    let mut log = String::new();
-    for number in 0_u32..400_000 {
-        let _ = match number % 4 {
-            0 => writeln!(
-                log,
-                "2026-11-23 02:33:{:02}.{:03} [INFO][412] felix/int_dataplane.go 1836: Received *proto.WorkloadEndpointUpdate update from calculation graph msg=id:{{orchestrator_id:\"k8s\" workload_id:\"shop/web-7d4b9c6f5-x2x7p\" endpoint_id:\"eth0\"}} endpoint:{{state:\"active\" name:\"cali{:011x}\" profile_ids:\"kns.shop\" ipv4_nets:\"10.65.{}.{}/32\"}}",
-                number % 60,
-                number % 1000,
-                number % 110,
-                number % 200,
-                number % 250
-            ),
-            1 => writeln!(
-                log,
-                "2026-11-23 02:33:{:02}.{:03} [DEBUG][412] felix/route_table.go 1023: Syncing interface routes ifaceName=\"cali{:011x}\" ifaceRegex=\"^cali.*\" ipVersion=0x4 tableIndex=254",
-                number % 60,
-                number % 1000,
-                number % 110
-            ),
-            2 => writeln!(
-                log,
-                "2026-11-23 02:33:{:02}.{:03} [INFO][412] felix/summary.go 100: Summarising 12 dataplane reconciliation loops over 1m3.2s: avg=12ms longest=81ms (resync-ipsets-v4,resync-filter-v4,resync-nat-v4)",
-                number % 60,
-                number % 1000
-            ),
-            _ => writeln!(
-                log,
-                "2026-11-23T02:33:{:02}.123456789Z stdout F bird: Mesh_10_0_0_{}: State changed to feed",
-                number % 60,
-                number % 250
-            ),
-        };
-    }
-    let obfuscator = obfuscator(1);
-    for _ in 0..3 {
-        let begun = Instant::now();
-        let mut stream = obfuscator.stream("logs/x");
-        let mut bytes = 0;
-        for chunk in log.as_bytes().chunks(256 << 10) {
-            bytes += stream.push(chunk.to_vec()).len();
-        }
-        bytes += stream.finish().0.len();
-        let seconds = begun.elapsed().as_secs_f64();
-        println!("{} of {bytes} bytes in {seconds:.3} s", log.len());
     }
 }

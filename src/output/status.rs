@@ -51,7 +51,7 @@ pub fn wide(status: &NodeStatus, output: Output) -> String {
         Some(false) => format!("not {word}"),
         None => format!("{word}: not known"),
     });
-    let _ = match (felix.running, felix.pid) {
+    let _ = match (felix.presence.running, felix.presence.pid) {
         (Some(true), Some(pid)) => writeln!(text, "Felix: pid {pid}, {}", health.join(", ")),
         (Some(true), None) => writeln!(text, "Felix: {}", health.join(", ")),
         _ => Ok(()),
@@ -134,7 +134,7 @@ pub fn notes(status: &NodeStatus) -> Vec<String> {
 
 fn render(status: &NodeStatus, peers: impl Fn(&FamilyStatus) -> String) -> String {
     let felix = &status.agents.felix;
-    let mut text = match felix.running {
+    let mut text = match felix.presence.running {
         Some(true) => "Calico process is running.\n".to_owned(),
         Some(false) => "Calico process is not running.\n".to_owned(),
         None => format!(

@@ -23,10 +23,10 @@ pub struct Agents {
     pub confd: Daemon,
 }
 
-/// A daemon.
+/// Whether a daemon runs, and as what.
 #[derive(Debug, Clone, Default, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Daemon {
+pub struct Presence {
     /// Whether it runs; `null` if that is not known.
     pub running: Option<bool>,
     /// Its process, if that was seen.
@@ -41,6 +41,15 @@ pub struct Daemon {
     /// How many processes there are of it, where there is more than one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub instances: Option<usize>,
+}
+
+/// A daemon.
+#[derive(Debug, Clone, Default, PartialEq, Eq, JsonSchema, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Daemon {
+    /// Whether it runs.
+    #[serde(flatten)]
+    pub presence: Presence,
     /// The control socket that answered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub socket: Option<String>,
@@ -53,20 +62,9 @@ pub struct Daemon {
 #[derive(Debug, Clone, Default, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Felix {
-    /// Whether it runs; `null` if that is not known.
-    pub running: Option<bool>,
-    /// Its process, if that was seen.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub pid: Option<u32>,
-    /// Its arguments, joined by blanks; of long ones the beginning.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub command: Option<String>,
-    /// See [`Daemon::process_state`].
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub process_state: Option<String>,
-    /// See [`Daemon::instances`].
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub instances: Option<usize>,
+    /// Whether it runs.
+    #[serde(flatten)]
+    pub presence: Presence,
     /// Whether it is configured to serve its health (`FELIX_HEALTHENABLED`); `null` if that is not known.
     pub health_enabled: Option<bool>,
     /// Whether its liveness probe succeeds; `null` if that is not known.
@@ -106,14 +104,14 @@ pub(super) fn agents(
 /// What the table of processes says of a daemon.
 fn daemon(table: &Table, sighting: &Sighting<'_>) -> Daemon {
     if let Some(process) = sighting.process {
-        return Daemon {
+        let presence = Presence {
             running: Some(true),
             pid: Some(process.pid),
             command: Some(bounded(&process.argv.join(" "))),
             process_state: Some(process.state.clone()).filter(|state| !state.is_empty()),
             instances: Some(sighting.count).filter(|count| *count > 1),
-            ..Daemon::default()
         };
+        return Daemon { presence, ..Daemon::default() };
     }
     let disbelieved = sighting.disbelieved.map(|process| {
         let why = if process.is_zombie() {
@@ -123,15 +121,12 @@ fn daemon(table: &Table, sighting: &Sighting<'_>) -> Daemon {
         };
         format!("process {} {why}", process.pid)
     });
-    match &table.gap {
-        None => Daemon { running: Some(false), reason: disbelieved, ..Daemon::default() },
-        Some(gap) => {
-            let reason = match disbelieved {
-                Some(disbelieved) => format!("{gap}; {disbelieved}"),
-                None => gap.clone(),
-            };
-            Daemon { running: None, reason: Some(reason), ..Daemon::default() }
-        }
+    let running = table.gap.is_none().then_some(false);
+    let reasons: Vec<_> = table.gap.iter().cloned().chain(disbelieved).collect();
+    Daemon {
+        presence: Presence { running, ..Presence::default() },
+        socket: None,
+        reason: (!reasons.is_empty()).then(|| reasons.join("; ")),
     }
 }
 
@@ -141,32 +136,26 @@ fn bird(daemon: Daemon, answer: &Answer) -> Daemon {
     if !answer.answers() {
         return daemon;
     }
-    let reason = daemon
-        .pid
-        .is_none()
-        .then(|| "it answers on its socket; its process was not seen".to_owned());
-    Daemon { running: Some(true), socket: answer.socket.clone(), reason, ..daemon }
+    let unseen = daemon.presence.pid.is_none();
+    Daemon {
+        presence: Presence { running: Some(true), ..daemon.presence },
+        socket: answer.socket.clone(),
+        reason: unseen.then(|| "it answers on its socket; its process was not seen".to_owned()),
+    }
 }
 
 /// Adds what Felix says of its health.
 fn felix(evidence: &Evidence, daemon: Daemon, intent: &Intent) -> Felix {
-    let mut felix = Felix {
-        running: daemon.running,
-        pid: daemon.pid,
-        command: daemon.command,
-        process_state: daemon.process_state,
-        instances: daemon.instances,
-        health_enabled: intent.health,
-        ..Felix::default()
-    };
+    let mut felix =
+        Felix { presence: daemon.presence, health_enabled: intent.health, ..Felix::default() };
     let mut reasons: Vec<String> = daemon.reason.into_iter().collect();
     let live = health(evidence, Probe::Liveness, &felix);
     let ready = health(evidence, Probe::Readiness, &felix);
-    if felix.running == Some(false) && (live.said.is_some() || ready.said.is_some()) {
-        felix.running = None;
+    if felix.presence.running == Some(false) && (live.said.is_some() || ready.said.is_some()) {
+        felix.presence.running = None;
         reasons.push("its process was not seen, but its health port answers".to_owned());
-    } else if felix.running.is_none() && (live.is_felix || ready.is_felix) {
-        felix.running = Some(true);
+    } else if felix.presence.running.is_none() && (live.is_felix || ready.is_felix) {
+        felix.presence.running = Some(true);
         reasons.push("its process was not seen; it answers on its health port".to_owned());
     }
     felix.live = live.said;
@@ -208,7 +197,9 @@ fn health(evidence: &Evidence, probe: Probe, felix: &Felix) -> Health {
             None => unknown(format!("its answer about {words} is not HTTP's")),
         },
         // A probe that gets no answer fails, if there is to be one.
-        Outcome::Missing | Outcome::Failed | Outcome::Timeout if felix.running == Some(true) => {
+        Outcome::Missing | Outcome::Failed | Outcome::Timeout
+            if felix.presence.running == Some(true) =>
+        {
             let failed = format!("{} failed: {reason}", probe.words());
             match felix.health_enabled {
                 Some(false) => unknown("its health is not served (FELIX_HEALTHENABLED)".to_owned()),
@@ -219,7 +210,7 @@ fn health(evidence: &Evidence, probe: Probe, felix: &Felix) -> Health {
                 None => unknown(format!("{failed} (whether its health is served is not known)")),
             }
         }
-        _ if felix.running == Some(false) => Health::default(),
+        _ if felix.presence.running == Some(false) => Health::default(),
         _ => unknown(format!("its {words} is not known: {reason}")),
     }
 }

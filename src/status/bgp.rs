@@ -222,7 +222,7 @@ pub(super) fn judge(answers: [Answer; 2], agents: &Agents, intent: &Intent) -> B
     let serves_both =
         |answer: &Answer| answer.spoke && answer.major.is_some_and(|major| major >= 2);
     let is_alone = !ipv6.asked || matches!(ipv6.trouble, Some(Trouble::Absent | Trouble::Refused));
-    let has_no_other = is_alone && agents.bird6.running != Some(true);
+    let has_no_other = is_alone && agents.bird6.presence.running != Some(true);
     let is_shared = serves_both(&ipv4) && (has_no_other || is_same(&ipv4.status, &ipv6.status));
     let foreign = if serves_both(&ipv4) { split(&mut ipv4.peers, true) } else { Vec::new() };
     let returned = if serves_both(&ipv6) { split(&mut ipv6.peers, false) } else { Vec::new() };
@@ -283,7 +283,7 @@ fn family(
     intent: &Intent,
     family: Family,
 ) -> FamilyStatus {
-    let has_process = daemon.pid.is_some();
+    let has_process = daemon.presence.pid.is_some();
     let state = match answer.trouble {
         Some(Trouble::Absent | Trouble::Refused) if intent.is_without_bird() && !has_process => {
             Some(State::Disabled)
@@ -295,7 +295,8 @@ fn family(
     };
     let mut errors = answer.errors.clone();
     if state == Some(State::Unreachable)
-        && let (Some(pid), Some("T" | "t")) = (daemon.pid, daemon.process_state.as_deref())
+        && let (Some(pid), Some("T" | "t")) =
+            (daemon.presence.pid, daemon.presence.process_state.as_deref())
     {
         errors.push(format!("process {pid} is stopped (state T)"));
     }

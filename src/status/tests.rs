@@ -91,6 +91,8 @@ impl Node {
             reason: reason.map(ToOwned::to_owned),
             bytes: bytes.to_vec(),
             original_bytes: bytes.len() as u64,
+            modified: None,
+            link: None,
             place: (outcome == Outcome::Ok && path.starts_with("bird/"))
                 .then(|| "/var/run/calico/bird.ctl".to_owned()),
             started: "2026-11-23T01:43:40.1Z".parse().unwrap(),
@@ -241,7 +243,7 @@ fn bird_2_and_3_answer_for_both_families() {
         assert_eq!((ipv6.established, ipv6.not_established), (Some(1), Some(2)));
         assert_eq!(ipv6.peers[0].address.as_deref(), Some("fd00::2"));
         assert_eq!(node.bgp.ipv4.peers.len(), 14);
-        assert_eq!(node.agents.bird6.running, Some(false));
+        assert_eq!(node.agents.bird6.presence.running, Some(false));
     }
 }
 
@@ -254,7 +256,7 @@ fn a_second_socket_of_the_same_bird_2_doubles_no_peer() {
         .reads(V6.protocols, TWO)
         .status();
     assert_eq!((node.bgp.ipv4.peers.len(), node.bgp.ipv6.peers.len()), (14, 3));
-    assert_eq!(node.agents.bird6.running, Some(false), "a link is no second daemon");
+    assert_eq!(node.agents.bird6.presence.running, Some(false), "a link is no second daemon");
 }
 
 #[test]
@@ -268,8 +270,8 @@ fn two_daemons_of_bird_1_6_answer_for_a_family_each() {
     let six = ["Mesh_fd00__2", "Node_fd00__3", "Global_fd00__4", "Mesh_fd00__7"];
     assert_eq!(names(&node.bgp.ipv6), six);
     assert_eq!(node.bgp.ipv6.boot_time, Some("2026-11-23T01:43:31Z".parse().unwrap()));
-    assert_eq!(node.agents.bird6.running, Some(true), "it answers");
-    assert_eq!(node.agents.bird6.pid, None);
+    assert_eq!(node.agents.bird6.presence.running, Some(true), "it answers");
+    assert_eq!(node.agents.bird6.presence.pid, None);
 }
 
 #[test]
@@ -360,7 +362,7 @@ fn a_question_that_was_not_put_is_no_answer() {
     let node = Node::unknown().status();
     assert_eq!((node.bgp.ipv4.state, node.bgp.ipv6.state), (None, None));
     assert!(node.bgp.ipv4.error.is_some());
-    assert_eq!(node.agents.felix.running, None);
+    assert_eq!(node.agents.felix.presence.running, None);
     assert!(node.agents.felix.reason.is_some() && node.agents.confd.reason.is_some());
     assert_eq!((node.node, node.node_reason.is_some()), (None, true));
 }
@@ -455,7 +457,7 @@ fn felix_is_judged_by_its_process_and_its_probes() {
     unknown.is(Verdict::Unknown);
 
     let gone = refused(Node::with_peer().processes(&json!([])));
-    assert_eq!(gone.status().agents.felix.running, Some(false));
+    assert_eq!(gone.status().agents.felix.presence.running, Some(false));
     gone.is(Verdict::Wrong);
 }
 
@@ -466,10 +468,13 @@ fn what_answers_for_felix_without_a_process_is_believed_only_as_far_as_it_goes()
         .fails(PROCESSES, Outcome::Denied, "hidepid")
         .reads(FELIX_READINESS, table);
     let felix = hidden.status().agents.felix;
-    assert_eq!((felix.running, felix.pid, felix.ready), (Some(true), None, Some(true)));
+    assert_eq!(
+        (felix.presence.running, felix.presence.pid, felix.ready),
+        (Some(true), None, Some(true))
+    );
     let strange = Node::with_peer().processes(&json!([])).reads(FELIX_READINESS, table);
     let felix = strange.status().agents.felix;
-    assert_eq!(felix.running, None, "nobody is there, and somebody answers");
+    assert_eq!(felix.presence.running, None, "nobody is there, and somebody answers");
     assert!(
         felix.reason.unwrap().contains("its process was not seen, but its health port answers")
     );
@@ -487,11 +492,11 @@ fn an_incomplete_process_table_proves_no_absence() {
             table.to_string().as_bytes(),
         )
         .status();
-    assert_eq!(node.agents.felix.pid, Some(412));
-    assert_eq!(node.agents.confd.running, None);
+    assert_eq!(node.agents.felix.presence.pid, Some(412));
+    assert_eq!(node.agents.confd.presence.running, None);
     let reason = node.agents.confd.reason.as_deref();
     assert_eq!(reason, Some("the table of processes is not complete: 12 processes are hidden"));
-    assert_eq!(node.agents.bird.running, Some(true), "it answers on its socket");
+    assert_eq!(node.agents.bird.presence.running, Some(true), "it answers on its socket");
 }
 
 #[test]
@@ -499,7 +504,7 @@ fn a_borrowed_name_is_not_believed_and_told() {
     let table =
         json!([{"pid": 7, "hostRoot": false, "uid": 1000, "argv": ["calico-node", "-felix"]}]);
     let node = Node::unknown().processes(&table).status();
-    assert_eq!(node.agents.felix.running, Some(false));
+    assert_eq!(node.agents.felix.presence.running, Some(false));
     let reason = node.agents.felix.reason.unwrap();
     assert!(reason.starts_with("process 7 has its arguments but does not run as the host's root"));
 }
@@ -508,7 +513,7 @@ fn a_borrowed_name_is_not_believed_and_told() {
 fn a_long_command_line_is_shortened() {
     let long = "é".repeat(500);
     let table = json!([{"pid": 1, "hostRoot": true, "argv": ["bird", long]}]);
-    let command = Node::unknown().processes(&table).status().agents.bird.command.unwrap();
+    let command = Node::unknown().processes(&table).status().agents.bird.presence.command.unwrap();
     assert_eq!(command.chars().count(), 201);
     assert!(command.ends_with('…'));
 }

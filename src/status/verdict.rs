@@ -26,7 +26,7 @@ pub fn verdict(status: &NodeStatus) -> Verdict {
 }
 
 fn felix(felix: &Felix) -> Verdict {
-    let running = truth(felix.running);
+    let running = truth(felix.presence.running);
     if felix.health_enabled == Some(false) && felix.live.is_none() && felix.ready.is_none() {
         return running;
     }

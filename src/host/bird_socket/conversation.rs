@@ -201,7 +201,7 @@ impl Conversation {
     async fn line(&mut self) -> Result<(&[u8], Line), Failed> {
         let mut searched = self.start;
         let end = loop {
-            if let Some(at) = self.buffer[searched..].iter().position(|byte| *byte == b'\n') {
+            if let Some(at) = memchr::memchr(b'\n', &self.buffer[searched..]) {
                 break searched + at + 1;
             }
             if self.buffer.len() - self.start > MAX_LINE {
@@ -276,6 +276,10 @@ impl<'a> Answer<'a> {
             // The place is reserved first: if time runs out while the receiver is busy, the chunk is still here.
             let Ok(place) = self.chunks.reserve().await else { return Err(End::Unwanted) };
             place.send(std::mem::take(&mut self.chunk));
+        }
+        if self.chunk.capacity() == 0 {
+            // Growing from nothing touches twice the memory, and that costs more than the answer.
+            self.chunk.reserve(READ);
         }
         self.chunk.extend_from_slice(line);
         Ok(())
