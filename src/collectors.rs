@@ -129,6 +129,12 @@ pub fn then(evidence: &Evidence) -> Vec<Artifact> {
 }
 
 impl Node {
+    /// A node of which nothing could be found out: no module is taken for loaded.
+    #[must_use]
+    pub fn unknown() -> Self {
+        Self { modules: Some(Vec::new()), ..Self::default() }
+    }
+
     /// The facts in `evidence` of the artifacts in [`FIRST`]. What could not be read is absent: it yields fewer
     /// rows, never wrong ones.
     #[must_use]
@@ -140,9 +146,11 @@ impl Node {
             .get(&system::PROCESSES.path())
             .and_then(|reading| processes::parse(&reading.bytes).ok())
             .unwrap_or_default();
-        let has_modules = evidence
-            .get(&kernel::MODULES.path())
-            .is_none_or(|reading| reading.outcome != crate::host::Outcome::Missing);
+        // A `/proc` that shows processes only, or none at all, says nothing of modules.
+        let has_modules = text(&kernel::RELEASE).is_none_or(|release| release.is_empty())
+            || evidence
+                .get(&kernel::MODULES.path())
+                .is_none_or(|reading| reading.outcome != crate::host::Outcome::Missing);
         Self {
             name: status::node_name(evidence).0.unwrap_or_default(),
             processes,
@@ -180,7 +188,8 @@ impl Node {
     }
 
     /// Whether a kernel feature can be asked for without loading the module that holds it.
-    fn is_loaded(&self, module: &str) -> bool {
+    #[must_use]
+    pub fn is_loaded(&self, module: &str) -> bool {
         self.modules.as_ref().is_none_or(|names| names.iter().any(|name| name == module))
     }
 }

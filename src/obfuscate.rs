@@ -13,6 +13,7 @@
 //! `docs/obfuscation.md` says what is replaced and what is kept.
 
 mod address;
+mod fields;
 mod hardware;
 mod key;
 mod names;
@@ -71,7 +72,8 @@ pub struct Map {
     pub complete: bool,
     /// Names that were found on the node and not replaced: too short, or words that stand everywhere.
     pub kept: Vec<String>,
-    /// Names of nodes, pods, namespaces and domains, by their pseudonyms, whether they were met or not.
+    /// Names of nodes, pods, namespaces and domains, by their pseudonyms: those that were learnt, whether they were met
+    /// or not, and those that were met in a field.
     pub names: BTreeMap<String, String>,
     /// Names of workloads' interfaces, likewise; and below, as far as they were met.
     pub interfaces: BTreeMap<String, String>,
@@ -133,7 +135,7 @@ impl Obfuscator {
             key_id: self.key_id(),
             complete: !ledger.is_cut(),
             kept: self.kept.to_vec(),
-            names: self.index.pairs().map(|(name, by)| (by, name)).collect(),
+            names: self.index.pairs().map(|(name, by)| (by, name)).chain(of("names")).collect(),
             interfaces: of("interfaces"),
             macs: of("macs"),
             ipv4: of("ipv4"),

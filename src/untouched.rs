@@ -1,12 +1,11 @@
 //! The proof that a run changed nothing on the node: a fingerprint before, one after, and what differs.
 //!
-//! Taken from what the kernel shows in `/proc`, for whoever asks may not change what it asks for:
+//! Taken from what the kernel shows in `/proc` and tells over netlink, for whoever asks may not change what it asks for:
 //!
 //! ```text
 //! /proc/modules          nf_conntrack 172032 4 xt_conntrack,nf_nat, Live 0x0000000000000000
-//! /proc/net/route        eth0 00000000 0102A8C0 0003 0 0 100 00000000 0 0 0
-//! /proc/net/ipv6_route   fe80...0000 40 00...00 00 00...00 00000100 00000001 00000000 00000001 eth0
 //! /proc/self/mountinfo   36 35 98:0 / /mnt rw,noatime master:1 - ext3 /dev/root rw
+//! RTM_GETROUTE           {"name":"table 254","count":12,"sum":1311768467463790320}
 //! ```
 //!
 //! It shows what changed, not who did it: on a busy node routes come and go while a run lasts.
@@ -17,14 +16,18 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use crate::bundle::manifest::Comparison;
 use crate::collectors;
-use crate::host::{Artifact, Host, Outcome, Reading, Tree};
+use crate::host::netlink::{Dump, State, parse_fingerprint};
+use crate::host::{Artifact, Host, Outcome, Reading, Source, Tree};
 
 /// The bound on a fingerprint as a whole.
 const LIMIT: Duration = Duration::from_secs(5);
+
+/// The bound on a question to the kernel: some million routes on a machine that has little else to do.
+const EACH: Duration = Duration::from_secs(1);
 
 /// The most that is read of one file.
 const MAX_BYTES: u64 = 64 << 20;
@@ -48,17 +51,18 @@ const SYSCTLS: &[Tree] = &[
 type Parse = fn(&str) -> Option<(String, u64)>;
 
 /// A subject: its name in the manifest, its file, and how that is taken apart.
-const SUBJECTS: &[(&str, &str, Parse)] = &[
-    ("modules", "/proc/modules", module),
-    ("routes", "/proc/net/route", ipv4_route),
-    ("routes6", "/proc/net/ipv6_route", ipv6_route),
-    ("mounts", "/proc/self/mountinfo", mount),
-];
+const FILES: &[(&str, &str, Parse)] =
+    &[("modules", "/proc/modules", module), ("mounts", "/proc/self/mountinfo", mount)];
 
-/// What cannot be had from `/proc` without asking the kernel in other ways.
-const UNREAD: &[(&str, &str)] = &[
-    ("nftGeneration", "not read: the kernel tells it over netlink only"),
-    ("rules", "not read: the kernel tells them over netlink only"),
+/// Likewise of what the kernel is asked for. It answers for the network namespace in which calivet runs, which is all
+/// that calivet could change.
+const QUESTIONS: &[(&str, State)] = &[
+    ("routes", State::Routes),
+    ("routes6", State::Routes6),
+    ("rules", State::Rules),
+    ("interfaces", State::Links),
+    ("interfaceSysctls", State::LinkSettings),
+    ("nftGeneration", State::NftGeneration),
 ];
 
 /// A node's state at one moment.
@@ -82,22 +86,26 @@ impl Part {
 }
 
 impl Fingerprint {
-    /// The state of `host` now, read from at most `side_by_side` files at once.
-    pub async fn take(host: &Host, side_by_side: usize) -> Self {
-        let taken = timeout(LIMIT, Self::read(host, side_by_side)).await;
-        taken.unwrap_or_else(|_| {
-            let names = SUBJECTS.iter().map(|(name, ..)| *name).chain(["sysctls"]);
-            let late = format!("not read within {LIMIT:?}");
-            Self(names.map(|name| (name, Err(late.clone()))).collect())
-        })
-    }
-
-    async fn read(host: &Host, side_by_side: usize) -> Self {
+    /// The state of `host` now, read from at most `side_by_side` files at once. Only with `nftables` is the kernel
+    /// asked for that: where the module is not there, the question would load it.
+    pub async fn take(host: &Host, nftables: bool, side_by_side: usize) -> Self {
+        let until = Instant::now() + LIMIT;
+        let late = || Err(format!("not read within {LIMIT:?}"));
         let mut parts = BTreeMap::new();
-        for &(name, path, parse) in SUBJECTS {
-            parts.insert(name, lines(host, path, parse).await);
+        for &(name, path, parse) in FILES {
+            let part = timeout_at(until, lines(host, path, parse)).await;
+            parts.insert(name, part.unwrap_or_else(|_| late()));
         }
-        parts.insert("sysctls", sysctls(host, side_by_side).await);
+        for &(name, state) in QUESTIONS {
+            let part = if state == State::NftGeneration && !nftables {
+                Err("nf_tables is not loaded, and to ask for it would load it".to_owned())
+            } else {
+                timeout_at(until, told(host, state)).await.unwrap_or_else(|_| late())
+            };
+            parts.insert(name, part);
+        }
+        let part = timeout_at(until, sysctls(host, side_by_side)).await;
+        parts.insert("sysctls", part.unwrap_or_else(|_| late()));
         Self(parts)
     }
 
@@ -127,10 +135,6 @@ impl Fingerprint {
             };
             compared.insert(name.to_owned(), comparison);
         }
-        for (name, reason) in UNREAD {
-            let unread = Comparison { reason: Some((*reason).to_owned()), ..Comparison::default() };
-            compared.insert((*name).to_owned(), unread);
-        }
         compared
     }
 }
@@ -151,7 +155,24 @@ fn changed(before: &Part, after: &Part, shown: impl Fn(&str) -> String) -> Vec<S
     all
 }
 
-/// Reads a file of lines as it comes, so that the routes of a large node need no memory of their own.
+/// Asks the kernel.
+async fn told(host: &Host, state: State) -> Result<Part, String> {
+    let source = Source::Netlink(Dump::Fingerprint(state));
+    let reading = host.read(&Artifact::new("".into(), source).within(EACH)).await;
+    let rows = match reading.outcome {
+        Outcome::Ok => parse_fingerprint(&reading.bytes).ok_or("the answer is no document")?,
+        _ => return Err(why(reading)),
+    };
+    let count = rows.iter().map(|row| row.count).sum();
+    let values = rows.into_iter().map(|row| (row.name, row.sum)).collect();
+    Ok(Part { count, values })
+}
+
+fn why(reading: Reading) -> String {
+    reading.reason.unwrap_or_else(|| reading.outcome.to_string())
+}
+
+/// Reads a file of lines as it comes, so that the mounts of a large node need no memory of their own.
 async fn lines(host: &Host, path: &'static str, parse: Parse) -> Result<Part, String> {
     let (chunks, mut received) = mpsc::channel::<Vec<u8>>(2);
     let artifact = Artifact::file(path).at_most(MAX_BYTES).within(LIMIT);
@@ -170,7 +191,7 @@ async fn lines(host: &Host, path: &'static str, parse: Parse) -> Result<Part, St
     let (reading, part) = tokio::join!(host.stream(&artifact, chunks), gather);
     match reading.outcome {
         Outcome::Ok => Ok(part),
-        _ => Err(reading.reason.unwrap_or_else(|| reading.outcome.to_string())),
+        _ => Err(why(reading)),
     }
 }
 
@@ -209,21 +230,6 @@ fn module(line: &str) -> Option<(String, u64)> {
     Some((line.split_ascii_whitespace().next()?.to_owned(), 0))
 }
 
-/// All but the columns `RefCnt` and `Use`.
-fn ipv4_route(line: &str) -> Option<(String, u64)> {
-    let columns: Vec<&str> = line.split_ascii_whitespace().collect();
-    let (route, counters) = columns.split_at_checked(4)?;
-    let rest = counters.get(2..)?;
-    (route[0] != "Iface").then(|| ("IPv4 routes".to_owned(), hash(&(route, rest))))
-}
-
-/// All but the columns for references and use.
-fn ipv6_route(line: &str) -> Option<(String, u64)> {
-    let columns: Vec<&str> = line.split_ascii_whitespace().collect();
-    let (route, counters) = columns.split_at_checked(6)?;
-    Some(("IPv6 routes".to_owned(), hash(&(route, counters.get(2..)?))))
-}
-
 /// What is mounted at a mount point. Numbers of mounts are given anew in each namespace.
 fn mount(line: &str) -> Option<(String, u64)> {
     let columns: Vec<&str> = line.split_ascii_whitespace().collect();
@@ -237,78 +243,4 @@ fn hash(value: &impl Hash) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::disallowed_methods, reason = "tests build the machine that is looked at")]
-
-    use std::fs;
-    use std::path::Path;
-
-    use super::*;
-
-    fn put(root: &Path, path: &str, text: &str) {
-        let path = root.join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
-    }
-
-    fn root() -> tempfile::TempDir {
-        let root = tempfile::tempdir().unwrap();
-        put(root.path(), "proc/modules", "nf_nat 1 2 - Live 0x0\nip_set 1 0 - Live 0x0\n");
-        put(root.path(), "proc/net/route", "Iface Destination\neth0 0 1 3 0 0 100 0 0 0 0\n");
-        put(root.path(), "proc/net/ipv6_route", "fe80 40 00 00 00 0100 01 00 01 eth0\n");
-        put(root.path(), "proc/self/mountinfo", "36 35 98:0 / /mnt rw - ext3 /dev/root rw\n");
-        put(root.path(), "proc/sys/net/ipv4/ip_forward", "1\n");
-        put(root.path(), "proc/sys/net/netfilter/nf_conntrack_count", "7\n");
-        root
-    }
-
-    async fn take(root: &Path) -> Fingerprint {
-        Fingerprint::take(&Host::live(root, Duration::from_secs(20)), 2).await
-    }
-
-    #[tokio::test]
-    async fn counters_are_no_change() {
-        let root = root();
-        let before = take(root.path()).await;
-        put(root.path(), "proc/modules", "nf_nat 1 9 - Live 0x0\nip_set 1 3 - Live 0x0\n");
-        put(root.path(), "proc/net/route", "Iface Destination\neth0 0 1 3 5 6 100 0 0 0 0\n");
-        put(root.path(), "proc/net/ipv6_route", "fe80 40 00 00 00 0100 05 06 01 eth0\n");
-        put(root.path(), "proc/sys/net/netfilter/nf_conntrack_count", "9000\n");
-        let compared = before.compare(&take(root.path()).await, str::to_owned);
-        for (name, count) in
-            [("modules", 2), ("routes", 1), ("routes6", 1), ("mounts", 1), ("sysctls", 1)]
-        {
-            let expected =
-                Comparison { before: Some(count), after: Some(count), ..Comparison::default() };
-            assert_eq!(compared[name], expected, "{name}");
-        }
-    }
-
-    #[tokio::test]
-    async fn each_change_is_named() {
-        let root = root();
-        let before = take(root.path()).await;
-        put(root.path(), "proc/modules", "nf_nat 1 2 - Live 0x0\nnf_log 1 0 - Live 0x0\n");
-        put(root.path(), "proc/net/route", "Iface Destination\neth1 0 1 3 0 0 100 0 0 0 0\n");
-        put(root.path(), "proc/net/ipv6_route", "");
-        put(root.path(), "proc/self/mountinfo", "36 35 98:0 / /mnt ro - ext3 /dev/root rw\n");
-        put(root.path(), "proc/sys/net/ipv4/ip_forward", "0\n");
-        let compared = before.compare(&take(root.path()).await, str::to_owned);
-        assert_eq!(compared["modules"].changed, ["-ip_set", "+nf_log"]);
-        assert_eq!(compared["routes"].changed, ["IPv4 routes"]);
-        assert_eq!((compared["routes6"].before, compared["routes6"].after), (Some(1), Some(0)));
-        assert_eq!(compared["routes6"].changed, ["-IPv6 routes"]);
-        assert_eq!(compared["mounts"].changed, ["/mnt"]);
-        assert_eq!(compared["sysctls"].changed, ["net.ipv4.ip_forward"]);
-    }
-
-    #[tokio::test]
-    async fn what_cannot_be_read_is_unknown_and_not_unchanged() {
-        let root = tempfile::tempdir().unwrap();
-        let taken = take(root.path()).await;
-        for (name, comparison) in taken.compare(&taken, str::to_owned) {
-            assert_eq!((comparison.before, comparison.after), (None, None), "{name}");
-            assert!(comparison.reason.is_some(), "{name}");
-        }
-    }
-}
+mod tests;

@@ -3,7 +3,9 @@
 mod ends;
 mod environment;
 mod files;
+mod fuse;
 mod hangs;
+mod limits;
 mod output;
 mod untouched;
 

@@ -77,6 +77,13 @@ const PLANTED: &[&str] = &[
     "::ffff:a53:2c02",
     "52:54:00:77:88:99",
     "cali0a1b2c3d4e5",
+    // In logs only.
+    "osgiliath-3",
+    "osgiliath--3",
+    "treasury",
+    "gold-6f7d9c5b4-9",
+    "gold--6f7d9c5b4--9",
+    "calico-node-w5v4t",
 ];
 
 fn planted() -> Root {
@@ -86,6 +93,14 @@ fn planted() -> Root {
         IN=cali0a1b2c3d4e5 MAC=ee:ee:ee:ee:ee:ee:52:54:00:77:88:99:08:00 SRC=172.29.77.5 DST=198.18.77.5\n\
         bird: Mesh_10_83_44_3: up, Node_fd77_aaaa_1__5_port_1790 down fd77:aaaa:1::5\n\
         version 1.2.3.4 at 12:34:56 oid 1.3.6.1.4.1.2021 from 127.0.0.1 via 169.254.1.1\n";
+    let strangers = "2026-11-23 02:33:27.001 [WARNING][412] felix/endpoint_mgr.go 12: Failed to update \
+        id=proto.WorkloadEndpointID{OrchestratorId:\"k8s\", WorkloadId:\"treasury/gold-6f7d9c5b4-9\", EndpointId:\"eth0\"}\n\
+        2026-11-23 02:33:27.002 [INFO][412] felix/async_calc_graph.go 1: \
+        WorkloadEndpoint(node=osgiliath-3, orchestrator=k8s, workload=treasury/gold-6f7d9c5b4-9, name=eth0)\n\
+        2026-11-23 02:33:27.003 [INFO][99] cni-plugin/k8s.go 83: ContainerID=\"0a1b2c3d\" Namespace=\"treasury\" \
+        Pod=\"gold-6f7d9c5b4-9\" WorkloadEndpoint=\"osgiliath--3-k8s-gold--6f7d9c5b4--9-eth0\"\n\
+        I1123 02:33:27.004 1 kubelet.go:2] \"SyncLoop UPDATE\" source=\"api\" pods=1 pod=\"treasury/gold-6f7d9c5b4-9\"\n\
+        {\"nodeName\":\"osgiliath-3\",\"version\":\"v3.30.1\",\"msg\":\"calico-node-w5v4t left after 10s\"}\n";
     let pod = "/var/log/pods/payroll_web-7d4b9c6f5-x2x7p_0a1b2c3d-1111-4000-8000-0123456789ab";
     let calico = "/var/log/pods/kube-system_calico-node-q8z7w_0a1b2c3d-2222-4000-8000-0123456789ab";
     Root::new()
@@ -103,6 +118,7 @@ fn planted() -> Root {
         .file("/proc/net/if_inet6", "fd77aaaa000100000000000000000005 02 40 20 80     eth0\n")
         .file("/proc/net/arp", "IP address HW type Flags HW address Mask Device\n10.83.44.3 0x1 0x2 52:54:00:77:88:99 * eth0\n")
         .file("/var/log/calico/felix/current", log)
+        .file("/var/log/calico/felix/strangers", strangers)
         .file("/var/log/calico/xanadu-17.log", log)
         .file(&format!("{pod}/web/0.log"), "a workload's log is not collected")
         .file(&format!("{calico}/calico-node/0.log"), log)
@@ -120,7 +136,16 @@ fn nothing_of_names_and_addresses_is_left_in_an_obfuscated_bundle() {
     for planted in PLANTED {
         assert_eq!(count(&hidden, planted), 0, "{planted} is left");
     }
-    for kept in ["version 1.2.3.4", "12:34:56", "1.3.6.1.4.1.2021", "127.0.0.1", "169.254.1.1"] {
+    for kept in [
+        "version 1.2.3.4",
+        "v3.30.1",
+        "left after 10s",
+        "0a1b2c3d",
+        "12:34:56",
+        "1.3.6.1.4.1.2021",
+        "127.0.0.1",
+        "169.254.1.1",
+    ] {
         assert!(count(&hidden, kept) > 0, "{kept} is gone");
     }
 
@@ -185,7 +210,17 @@ fn facts(status: &str) -> (Vec<Value>, Value) {
 
 #[test]
 fn an_obfuscated_bundle_of_a_real_node_has_the_same_status() {
-    let Some(lab) = Lab::start(Daemons::Bird1) else { return };
+    has_the_same_status(Daemons::Bird1);
+}
+
+#[test]
+fn an_obfuscated_bundle_of_a_real_node_with_bird_2_has_the_same_status() {
+    has_the_same_status(Daemons::Bird2);
+}
+
+#[track_caller]
+fn has_the_same_status(daemons: Daemons) {
+    let Some(lab) = Lab::start(daemons) else { return };
     let folder = TempDir::new().unwrap();
     let plain = bundle(lab.root(), folder.path(), "plain", &[]);
     let hidden = bundle(lab.root(), folder.path(), "hidden", &["--obfuscate"]);
@@ -229,6 +264,36 @@ fn an_obfuscated_bundle_of_a_real_node_has_the_same_status() {
             assert_eq!(left.count(), 0, "{spelled} is left");
         }
     }
+}
+
+#[test]
+fn an_obfuscated_bundle_on_stdout_is_nothing_but_the_bundle_and_its_key_and_map_stay_here() {
+    let root = planted();
+    let folder = TempDir::new().unwrap();
+    let diags = Command::new(env!("CARGO_BIN_EXE_calivet"))
+        .arg("--root")
+        .arg(root.path())
+        .args(["node", "diags", "--obfuscate", "--output-file", "-"])
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    assert!(diags.status.code().is_some_and(|code| code <= 1), "{diags:?}");
+    let archive = folder.path().join("taken.tar.gz");
+    fs::write(&archive, &diags.stdout).unwrap();
+    let unpacked = Command::new("gzip").arg("-dc").arg(&archive).output().unwrap();
+    assert!(unpacked.status.success() && unpacked.stderr.is_empty(), "{unpacked:?}");
+    for planted in PLANTED {
+        assert_eq!(count(&unpacked.stdout, planted), 0, "{planted} is left");
+    }
+    assert_mode_0600(&folder.path().join("calivet-obfuscation.key"));
+    assert_mode_0600(&folder.path().join("diags.tar.gz.map.json"));
+    let manifest: Value =
+        serde_json::from_str(&document(&unpacked.stdout, folder.path(), "manifest.json")).unwrap();
+    let map = fs::read_to_string(folder.path().join("diags.tar.gz.map.json")).unwrap();
+    let map: Value = serde_json::from_str(&map).unwrap();
+    assert_eq!(map["names"][manifest["node"].as_str().unwrap()], "xanadu-17");
+    let said = String::from_utf8(diags.stderr).unwrap();
+    assert!(said.contains("diags.tar.gz.map.json"), "{said}");
 }
 
 #[test]

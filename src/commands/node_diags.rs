@@ -33,6 +33,7 @@ use crate::archive::writer::{WriteError, Writer};
 use crate::bundle::manifest::Manifest;
 use crate::cli::{self, Format, Options};
 use crate::collect::{self, Run, Stop, Task};
+use crate::collectors::Node;
 use crate::host::{Artifact, Evidence, Host, Outcome, Reading};
 use crate::output::{self, Output};
 use crate::redact::{Redactor, Secrets};
@@ -88,18 +89,20 @@ impl Diags<'_> {
         let Self { options, args, output, .. } = self;
         let side_by_side = side_by_side();
         let host = Arc::new(Host::live(&options.root, options.timeout.unwrap_or(TIMEOUT)));
-        let before = unless(&self.stop, Fingerprint::take(&host, side_by_side)).await;
         // A fault in judging what a hostile node says costs the rows that depend on it, and no more.
         let surveyed = {
             let (host, limit) = (Arc::clone(&host), self.first());
             tokio::spawn(async move { plan::survey(&host, side_by_side, limit).await })
         };
-        let node = unless(&self.stop, surveyed).await.and_then(Result::ok).unwrap_or_default();
-        let node = plan::wanted(node, options, args);
+        let node = unless(&self.stop, surveyed).await.and_then(Result::ok);
+        let node = plan::wanted(node.unwrap_or_else(Node::unknown), options, args);
         let (tasks, left_out) = plan::select(&node, args);
         if args.dry_run {
             return plan::dry_run(&tasks, &left_out, output);
         }
+        // Until now files of /proc were read, and nothing else.
+        let fingerprint = || Fingerprint::take(&host, node.is_loaded("nf_tables"), side_by_side);
+        let before = unless(&self.stop, fingerprint()).await;
 
         let (file, path) = self.create(host.time())?;
         let mut opening =
@@ -136,7 +139,7 @@ impl Diags<'_> {
         collecting.await.context("the collection ended before its time")?;
 
         if let Some(before) = before {
-            let after = Fingerprint::take(&host, side_by_side).await;
+            let after = fingerprint().await;
             let shown = |name: &str| redactor.redact_name(name);
             opening.untouched = Some(before.compare(&after, shown));
         }

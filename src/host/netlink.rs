@@ -10,6 +10,7 @@ mod attributes;
 mod conntrack;
 mod document;
 mod features;
+mod fingerprint;
 mod ipsets;
 mod kernel;
 mod links;
@@ -30,6 +31,7 @@ use nix::errno::Errno;
 use super::apart::Sink;
 use super::{Outcome, Reading, apart};
 use document::Document;
+pub use fingerprint::{Row, State, parse as parse_fingerprint};
 use kernel::{Clock, Kernel, Trouble};
 
 /// What is asked of the kernel: one JSON document each.
@@ -65,6 +67,8 @@ pub enum Dump {
     Ipsets,
     /// nftables: tables, chains, sets, objects, flowtables, rules, elements.
     Nftables,
+    /// Counts and sums by which it is seen whether something was changed; in no bundle.
+    Fingerprint(State),
 }
 
 /// Whose sockets may be asked for: the kernel loads a module for each protocol that it does not yet know how to list.
@@ -97,6 +101,7 @@ impl Dump {
             Self::Conntrack | Self::ConntrackTop => "IPCTNL_MSG_CT_GET",
             Self::Ipsets => "IPSET_CMD_LIST",
             Self::Nftables => "NFT_MSG_GETRULE",
+            Self::Fingerprint(state) => state.question(),
         }
     }
 
@@ -123,6 +128,7 @@ impl Dump {
             Self::ConntrackTop => conntrack::top::write(kernel, document),
             Self::Ipsets => ipsets::write(kernel, document),
             Self::Nftables => nftables::write(kernel, document),
+            Self::Fingerprint(state) => fingerprint::write(state, kernel, document),
         }
     }
 }

@@ -1,4 +1,5 @@
 //! Names of nodes, pods, namespaces and domains: learnt from where they stand for certain, never guessed.
+//! Those that were learnt are replaced wherever they stand; others only in a field that says what they are.
 //!
 //! ```text
 //! /var/lib/calico/nodename       node-1
@@ -26,7 +27,7 @@ const SHORTEST: usize = 3;
 const MOST: usize = 50_000;
 
 /// What a name names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// A machine.
     Node,
@@ -154,6 +155,11 @@ impl Names {
         self.kept.iter().map(String::as_str)
     }
 
+    /// Whether a name is too short, or a word that stands everywhere.
+    fn keeps(&self, name: &str) -> bool {
+        name.len() < SHORTEST || words::is_common(name) || self.reserved.contains(name)
+    }
+
     fn learn(&mut self, name: &str, kind: Kind) {
         let name = name.trim().to_lowercase();
         let is_name = name.len() <= LONGEST
@@ -163,8 +169,7 @@ impl Names {
         if !is_name || words::is_everywhere(&name) || scan::holds_address(&name) {
             return;
         }
-        let is_reserved = words::is_common(&name) || self.reserved.contains(&name);
-        if name.len() < SHORTEST || is_reserved {
+        if self.keeps(&name) {
             self.kept.insert(name);
         } else if self.known.len() < MOST {
             self.known.entry(name).or_insert(kind);
@@ -179,6 +184,8 @@ pub(super) struct Index {
     groups: HashMap<u64, Vec<Entry>>,
     /// One byte for each short hash of a first word: most words are told from all names by one look.
     maybe: Vec<u8>,
+    /// The names as they were learnt.
+    names: Names,
 }
 
 #[derive(Debug)]
@@ -193,7 +200,8 @@ const SHORT_HASHES: usize = 1 << 12;
 
 impl Index {
     pub(super) fn new(key: &Key, names: &Names) -> Self {
-        let mut index = Self { groups: HashMap::new(), maybe: vec![0; SHORT_HASHES] };
+        let mut index =
+            Self { groups: HashMap::new(), maybe: vec![0; SHORT_HASHES], names: names.clone() };
         for (name, &kind) in &names.known {
             let pseudonym = pseudonym(key, name, kind);
             let doubled = name.replace('-', "--");
@@ -252,6 +260,17 @@ impl Index {
             group = &group[from..to];
         }
         longest
+    }
+
+    /// The pseudonym of a name that stands in a field, and whether it was learnt. `None`: it is kept.
+    pub(super) fn pseudonym(&self, key: &Key, name: &str, kind: Kind) -> Option<(String, bool)> {
+        if let Some(&kind) = self.names.known.get(name) {
+            return Some((pseudonym(key, name, kind), true));
+        }
+        let everywhere = words::is_everywhere(name)
+            || kind == Kind::Domain && words::is_public_domain(name)
+            || scan::holds_address(name);
+        (!everywhere && !self.names.keeps(name)).then(|| (pseudonym(key, name, kind), false))
     }
 
     /// Each name and its pseudonym.

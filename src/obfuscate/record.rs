@@ -21,6 +21,8 @@ pub(super) struct Ledger {
     ipv6: HashSet<Ipv6Addr>,
     macs: HashSet<[u8; 6]>,
     interfaces: HashSet<[u8; 11]>,
+    /// Pseudonym and name: what was met in a field and had not been learnt.
+    names: HashSet<(String, String)>,
     overflow: bool,
 }
 
@@ -44,6 +46,12 @@ impl Record {
 
     pub(super) fn name(&mut self) {
         self.count += 1;
+    }
+
+    /// A name that had not been learnt was met in a field.
+    pub(super) fn met(&mut self, pseudonym: String, name: String) {
+        self.own.names.insert((pseudonym, name));
+        self.hand_over_if_full();
     }
 
     /// A place was replaced; `is_new` where it is not known that the original was recorded before.
@@ -83,19 +91,21 @@ impl Record {
     }
 
     fn hand_over_if_full(&mut self) {
-        let Ledger { ipv4, ipv6, macs, interfaces, .. } = &self.own;
-        if ipv4.len() + ipv6.len() + macs.len() + interfaces.len() >= MOST_OF_A_STREAM {
+        let Ledger { ipv4, ipv6, macs, interfaces, names, .. } = &self.own;
+        let all = ipv4.len() + ipv6.len() + macs.len() + interfaces.len() + names.len();
+        if all >= MOST_OF_A_STREAM {
             self.hand_over();
         }
     }
 
     fn hand_over(&mut self) {
         let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
-        let Ledger { ipv4, ipv6, macs, interfaces, overflow } = &mut *ledger;
+        let Ledger { ipv4, ipv6, macs, interfaces, names, overflow } = &mut *ledger;
         *overflow |= take_over(ipv4, &mut self.own.ipv4);
         *overflow |= take_over(ipv6, &mut self.own.ipv6);
         *overflow |= take_over(macs, &mut self.own.macs);
         *overflow |= take_over(interfaces, &mut self.own.interfaces);
+        *overflow |= take_over(names, &mut self.own.names);
     }
 }
 
@@ -141,6 +151,7 @@ impl Ledger {
             ("ipv6", ipv6),
             ("macs", macs.collect()),
             ("interfaces", interfaces.collect()),
+            ("names", self.names.iter().cloned().collect()),
         ])
     }
 }

@@ -3,17 +3,23 @@
 //! What stands at a word depends on no more than [`BEHIND`] bytes before it and [`AHEAD`] bytes from it on. So a
 //! text gives the same however it is cut into chunks, memory is bounded, and time is linear in the text.
 
+use std::collections::HashMap;
 use std::fmt::{Display, Write as _};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, Mutex};
 
 use super::address::{Addresses, network_v4, network_v6};
+use super::fields::{self, Field, Part};
 use super::hardware;
 use super::key::Key;
-use super::names::{Index, Names};
+use super::names::{Index, Kind, Names};
 use super::parse;
 use super::recent::Recent;
 use super::record::{Ledger, Record};
+use super::words;
+
+/// The most names in fields that are remembered.
+const MOST_FIELDS: usize = 1 << 10;
 
 /// How many bytes before a word may matter.
 pub(super) const BEHIND: usize = 64;
@@ -29,10 +35,15 @@ pub(super) struct Scanner {
     ipv6: Recent<Ipv6Addr, Ipv6Addr>,
     macs: Recent<[u8; 6], [u8; 6]>,
     interfaces: Recent<[u8; 11], [u8; 11]>,
+    /// What became of names in fields; `None` where addresses alone are looked for.
+    fields: Option<Answers>,
     pub(super) record: Record,
     /// What the place that was found last is replaced by.
     spelled: String,
 }
+
+/// The pseudonyms of names in fields; `None` for one that is kept.
+type Answers = HashMap<(Kind, String), Option<String>>;
 
 /// What stands at a word.
 enum Found {
@@ -68,6 +79,7 @@ impl Scanner {
             ipv6: Recent::new(),
             macs: Recent::new(),
             interfaces: Recent::new(),
+            fields: Some(Answers::new()),
             record: Record::new(ledger),
             spelled: String::new(),
         }
@@ -176,16 +188,95 @@ impl Scanner {
         {
             return Some(found);
         }
-        if let Some((stop, pseudonym)) = index.find(text, start, end) {
+        let known = index.find(text, start, end);
+        if fields::may_begin(text, start)
+            && let Some(field) = fields::before(text, start)
+            && let Some(found) = self.field(index, text, start, field, known.map(|(stop, _)| stop))
+        {
+            return Some(found);
+        }
+        if let Some((stop, pseudonym)) = known {
             self.record.name();
             pseudonym.clone_into(&mut self.spelled);
             return Some(Found::Other(start, stop));
+        }
+        if next == b'-' && words::begins_workload(&text[start..end]) {
+            let stop = words::workloads_at(&text[start..])
+                .find_map(|workload| fields::system_pod(text, start, workload));
+            let part = |stop| Part { place: start..stop, kind: Kind::Pod, is_doubled: false };
+            return stop.and_then(|stop| self.parts(index, text, &[part(stop)]));
         }
         if first == b'c' && end - start == 15 {
             self.interface(&text[start..end], start)
         } else {
             None
         }
+    }
+
+    /// The names in the value of a field. `known`: where a name ends that was learnt and stands here; a longer one
+    /// that was not is another.
+    fn field(
+        &mut self,
+        index: &Index,
+        text: &[u8],
+        start: usize,
+        field: Field,
+        known: Option<usize>,
+    ) -> Option<Found> {
+        let parts = fields::names(text, start, field);
+        let end = parts.last()?.place.end;
+        if known.is_some_and(|known| known >= end) {
+            return None;
+        }
+        self.parts(index, text, &parts)
+    }
+
+    /// Replaces names that stand one behind the other.
+    fn parts(&mut self, index: &Index, text: &[u8], parts: &[Part]) -> Option<Found> {
+        let (first, last) = (parts.first()?, parts.last()?);
+        let mut spelled = String::new();
+        let mut at = first.place.start;
+        for part in parts {
+            spelled.push_str(&String::from_utf8_lossy(&text[at..part.place.start]));
+            at = part.place.end;
+            let name = &text[part.place.clone()];
+            match self.name(index, name, part) {
+                Some(pseudonym) => {
+                    self.record.name();
+                    spelled.push_str(&pseudonym);
+                }
+                None => spelled.push_str(&String::from_utf8_lossy(name)),
+            }
+        }
+        let place = first.place.start..last.place.end;
+        if spelled.as_bytes() == &text[place.clone()] {
+            return None;
+        }
+        self.spelled = spelled;
+        Some(Found::Other(place.start, place.end))
+    }
+
+    /// The pseudonym of a name in a field, as it is to be spelled there. `None`: it is kept.
+    fn name(&mut self, index: &Index, name: &[u8], part: &Part) -> Option<String> {
+        let name = String::from_utf8_lossy(name);
+        let name = if part.is_doubled { name.replace("--", "-") } else { name.into_owned() };
+        let question = (part.kind, name.clone());
+        let fields = self.fields.as_mut()?;
+        let pseudonym = if let Some(answer) = fields.get(&question) {
+            answer.clone()
+        } else {
+            let found = index.pseudonym(&self.key, &name, part.kind);
+            if let Some((pseudonym, false)) = &found {
+                self.record.met(pseudonym.clone(), name);
+            }
+            if fields.len() == MOST_FIELDS {
+                fields.clear();
+            }
+            let answer = found.map(|(pseudonym, _)| pseudonym);
+            fields.insert(question, answer.clone());
+            answer
+        }?;
+        Some(if part.is_doubled { pseudonym.replace('-', "--") } else { pseudonym })
     }
 
     /// `cali` and eleven hexadecimal digits.
@@ -329,7 +420,10 @@ fn is_dull(index: &Index, text: &[u8], start: usize, end: usize) -> bool {
     let first = text[start];
     let by_next = match text.get(end) {
         Some(b'.') => first.is_ascii_digit() || end - start == 1,
-        Some(b'-') => first.is_ascii_digit() && end - start <= 3,
+        Some(b'-') => {
+            first.is_ascii_digit() && end - start <= 3
+                || matches!(first, b'c' | b'k' | b't') && words::begins_workload(&text[start..end])
+        }
         Some(b'_') => matches!(first, b'M' | b'N' | b'G' | b'W' | b'L'),
         Some(b':') => end - start <= 4 && first.is_ascii_hexdigit(),
         _ => false,
@@ -341,7 +435,9 @@ fn is_dull(index: &Index, text: &[u8], start: usize, end: usize) -> bool {
         _ => false,
     };
     let is_interface = first == b'c' && end - start == 15;
-    !(by_next | by_before | is_interface | index.may_begin(text, start, end))
+    let may_be = by_next | by_before | is_interface | index.may_begin(text, start, end);
+    let is_value = || fields::may_begin(text, start) && fields::before(text, start).is_some();
+    !(may_be || is_value())
 }
 
 #[inline]
@@ -354,6 +450,8 @@ pub(super) fn holds_address(name: &str) -> bool {
     let key = Key::new(&[0; 32]);
     let index = Index::new(&key, &Names::default());
     let mut out = Vec::new();
-    Scanner::new(key, Arc::default()).scan(&index, name.as_bytes(), 0, name.len(), &mut out);
+    let mut scanner = Scanner::new(key, Arc::default());
+    scanner.fields = None;
+    scanner.scan(&index, name.as_bytes(), 0, name.len(), &mut out);
     out != name.as_bytes()
 }

@@ -260,6 +260,85 @@ fn a_name_is_replaced_wherever_it_is_a_word() {
 }
 
 #[test]
+fn a_name_that_was_not_learnt_is_replaced_in_a_field_that_says_what_it_is() {
+    let inside = |field: &str, name: &str| {
+        let replaced = text(&format!("{field}{name}"));
+        replaced.strip_prefix(field).unwrap_or_else(|| panic!("{replaced}")).to_owned()
+    };
+    let (node, pod) = (inside("host=", "moria-7"), inside("Pod=", "gold-9"));
+    let namespace = inside("namespace=", "treasury");
+    assert!(node.starts_with("node-") && pod.starts_with("pod-") && namespace.starts_with("ns-"));
+    let (doubled_node, doubled_pod) = (node.replace('-', "--"), pod.replace('-', "--"));
+    let whole = inside("node=", "moria-7.lan.example.org");
+    let domain = whole.strip_prefix(&format!("{node}.")).unwrap();
+    assert!(domain.starts_with("domain-"), "{domain}");
+    for (spelled, expected) in [
+        (
+            "WorkloadEndpoint(node=moria-7, orchestrator=k8s, workload=treasury/gold-9, name=eth0)"
+                .to_owned(),
+            format!(
+                "WorkloadEndpoint(node={node}, orchestrator=k8s, workload={namespace}/{pod}, name=eth0)"
+            ),
+        ),
+        (
+            "Pod=\"gold-9\" WorkloadEndpoint=\"moria--7-k8s-gold--9-eth0\"".to_owned(),
+            format!("Pod=\"{pod}\" WorkloadEndpoint=\"{doubled_node}-k8s-{doubled_pod}-eth0\""),
+        ),
+        (
+            r#"{"log":"{\"node\":\"moria-7\"}"} pod="treasury/gold-9""#.to_owned(),
+            format!(r#"{{"log":"{{\"node\":\"{node}\"}}"}} pod="{namespace}/{pod}""#),
+        ),
+        (
+            "/var/log/pods/treasury_gold-9_0a1b2c3d-0000-4000-8000-0123456789ab/c".to_owned(),
+            format!("/var/log/pods/{namespace}_{pod}_0a1b2c3d-0000-4000-8000-0123456789ab/c"),
+        ),
+        // What is learnt keeps the pseudonym that it has elsewhere, also as a part; what every cluster has stays.
+        ("host=gandalf".to_owned(), format!("host={}", text("gandalf"))),
+        ("pod=kube-system/gold-9".to_owned(), format!("pod=kube-system/{pod}")),
+        ("pod=shop/gold-9".to_owned(), format!("pod={}/{pod}", text("shop"))),
+        (
+            "host=moria-7.corp.example.com".to_owned(),
+            format!("host={node}.{}", text("corp.example.com")),
+        ),
+        ("host=moria-7.lan.example.org".to_owned(), format!("host={node}.{domain}")),
+        ("host=moria-7.ec2.internal:179".to_owned(), format!("host={node}.ec2.internal:179")),
+        // An address in a name is that address.
+        ("host=ip-10-0-0-2".to_owned(), format!("host={}", text("ip-10-0-0-2"))),
+        ("node=\"10.0.0.2\"".to_owned(), format!("node=\"{}\"", text("10.0.0.2"))),
+    ] {
+        assert_eq!(text(&spelled), expected, "{spelled}");
+    }
+    // A longer name is another one, and elsewhere it is no name.
+    let longer = inside("pod=", "shop-5");
+    assert!(longer.starts_with("pod-") && !longer.contains("-5"), "{longer}");
+    assert_eq!(text("moria-7 has gold-9"), "moria-7 has gold-9");
+}
+
+#[test]
+fn words_of_formats_in_such_fields_stay() {
+    for spelled in [
+        "node=true pod=\"unknown\" namespace=default host=localhost node=none",
+        "host=\"kubernetes.default.svc.cluster.local\"",
+        "\"scope\":\"host\" \"type\":\"veth\" node=12 host=10s",
+        "node=v1.30.2 pod=0a1b2c3d-1111-4000-8000-0123456789ab",
+        "2026-11-23 02:33:26.123 [INFO][412] felix/int_dataplane.go 1: node:12:34",
+    ] {
+        assert_eq!(text(spelled), spelled);
+    }
+}
+
+#[test]
+fn what_was_met_in_a_field_is_in_the_map() {
+    let obfuscator = obfuscator(1);
+    let replaced = obfuscator.text("host=moria-7 pod=shop/gold-9 coredns-558bd4d5db-bcdfg");
+    let names = obfuscator.map().names;
+    for name in ["moria-7", "shop", "gold-9", "coredns-558bd4d5db-bcdfg"] {
+        let (pseudonym, _) = names.iter().find(|(_, original)| *original == name).unwrap();
+        assert!(replaced.contains(pseudonym.as_str()), "{name}: {replaced}");
+    }
+}
+
+#[test]
 fn a_name_that_a_format_needs_is_kept_and_said_to_be() {
     let mut names = Names::default();
     for name in ["bird", "node", "calico-node", "up", "master", "n1"] {
@@ -383,6 +462,15 @@ fn pieces() -> impl Strategy<Value = String> {
             "\\n",
             "%2F",
             "shop",
+            "node=",
+            "\"pod\": \"",
+            "workload=",
+            "WEPName:\"",
+            "moria",
+            "-k8s-",
+            "/var/log/pods/",
+            "calico-node-x7k2p",
+            "calico-node-q8z7w",
             "x",
             "0",
             "\0",

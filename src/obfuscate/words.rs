@@ -36,22 +36,35 @@ pub(super) fn is_public_domain(domain: &str) -> bool {
     })
 }
 
+/// What Calico or every cluster runs.
+const WORKLOADS: &[&str] = &[
+    "calico-apiserver",
+    "calico-kube-controllers",
+    "calico-node",
+    "calico-typha",
+    "calico-webhooks",
+    "coredns",
+    "csi-node-driver",
+    "kube-proxy",
+    "tigera-operator",
+];
+
+/// Whether a name of [`WORKLOADS`] may begin with this word.
+#[inline]
+pub(super) fn begins_workload(word: &[u8]) -> bool {
+    matches!(word, b"calico" | b"coredns" | b"csi" | b"kube" | b"tigera")
+}
+
 /// The workload of a pod that Calico or every cluster runs, if it is one: the beginning of its name.
 pub(super) fn system_pod(name: &str) -> Option<&'static str> {
-    const WORKLOADS: &[&str] = &[
-        "calico-apiserver",
-        "calico-kube-controllers",
-        "calico-node",
-        "calico-typha",
-        "calico-webhooks",
-        "coredns",
-        "csi-node-driver",
-        "kube-proxy",
-        "tigera-operator",
-    ];
     WORKLOADS.iter().copied().find(|workload| {
         name.strip_prefix(workload).is_some_and(|rest| rest.starts_with('-') && rest.len() > 1)
     })
+}
+
+/// The workloads whose name begins what stands at the beginning of `text`.
+pub(super) fn workloads_at(text: &[u8]) -> impl Iterator<Item = &'static str> {
+    WORKLOADS.iter().copied().filter(move |workload| text.starts_with(workload.as_bytes()))
 }
 
 /// Whether a name is also a word of the formats in a bundle (commands, keys, states, paths), which would no
@@ -455,6 +468,13 @@ mod tests {
     fn common_words_are_sorted_so_that_each_is_found() {
         assert!(COMMON.is_sorted());
         assert!(COMMON.iter().all(|word| is_common(word)));
+    }
+
+    #[test]
+    fn each_workload_begins_with_a_word_that_is_known_to_begin_one() {
+        for workload in WORKLOADS {
+            assert!(begins_workload(workload.split('-').next().unwrap().as_bytes()), "{workload}");
+        }
     }
 
     #[test]

@@ -28,7 +28,7 @@ fn host() -> (Root, UnixListener) {
 
 /// Starts a program with each signal doing what it does by default: what runs in the background of a shell that has
 /// no job control is started with SIGINT ignored, and calivet heeds that.
-fn start(command: &Command) -> Child {
+pub(super) fn start(command: &Command) -> Child {
     let mut anew = Command::new("env");
     anew.arg("--default-signal=INT,TERM,HUP").arg(command.get_program()).args(command.get_args());
     for (name, value) in command.get_envs() {

@@ -11,6 +11,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::{CALIVET, Scratch, is_root, text, timed, wait_until};
+use crate::fake_bird::{FakeBird, Recorded};
 use crate::lab::namespaces::Namespaces;
 use crate::root::Root;
 
@@ -131,6 +132,34 @@ fn a_bird_that_drips_is_cut_off_and_what_came_is_kept() {
     assert_eq!(bundle.told("bird/ipv4/show-status").0, "timeout");
     let kept = bundle.bytes("bird/ipv4/show-status");
     assert!(text(&kept).contains("BIRD v0.3.3"), "{kept:?}");
+}
+
+#[test]
+fn a_bird_that_restarts_in_mid_reply_is_not_asked_again_so_that_no_bundle_mixes_two() {
+    let root = Root::new().calico_node();
+    let bird = FakeBird::listen(&root.at("/var/run/calico/bird.ctl"), |connection| {
+        connection.greet();
+        while let Some(question) = connection.hear() {
+            if question == "show protocols all" {
+                connection.say("2002-name     proto    table    state  since       info\n");
+                return;
+            }
+            connection.say(Recorded("1.6.8").answer(&question));
+        }
+    });
+    let scratch = Scratch::new();
+    let run = scratch.diags(root.path()).args(["--only", "bird"]).output().unwrap();
+    assert_eq!(run.status.code(), Some(1), "{run:?}");
+    let bundle = scratch.open();
+    let because = "closed before the whole answer to `show protocols all`";
+    for path in ["bird/ipv4/show-protocols-all", "bird/ipv4/show-route-all"] {
+        let (outcome, reason) = bundle.told(path);
+        assert_eq!(outcome, "failed", "{path}: {reason}");
+        assert!(reason.ends_with(because), "{path}: {reason}");
+    }
+    assert!(text(&bundle.bytes("bird/ipv4/show-protocols-all")).contains("proto"));
+    assert_eq!(bundle.told("bird/ipv4/show-status"), ("ok", ""));
+    assert_eq!(bird.connections(), 1);
 }
 
 #[test]

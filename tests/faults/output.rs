@@ -4,6 +4,14 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::ends::start;
+use super::fuse::{FileSystem, Manner, Refusal};
 use super::{CALIVET, Scratch, Unpacked, is_root, text, wait_until};
 use crate::root::Root;
 
@@ -119,6 +127,98 @@ fn a_file_that_may_not_grow_further_ends_the_run_and_not_the_process() {
     let said = text(&run.stderr);
     assert!(said.contains("File too large") && said.contains("bytes were written"), "{said}");
     scratch.open().assert_written_items_are_there();
+}
+
+/// `node diags` that writes to a file system of the test's own.
+fn onto(disk: &FileSystem, root: &Path, options: &[&str]) -> Command {
+    let mut command = Command::new(CALIVET);
+    command.arg("--root").arg(root).args(["node", "diags"]).args(options);
+    command.arg("--output-file").arg(disk.file());
+    command
+}
+
+/// Quotas of ext4 and tmpfs take kernels that are built with them; what reaches calivet is the same errno.
+#[test]
+fn a_quota_that_is_used_up_ends_the_run_and_what_was_written_can_be_read() {
+    let (root, scratch) = (host(), Scratch::new());
+    let manner = Manner { writes: (150 << 10, Refusal::Error(Errno::EDQUOT)), sync: None };
+    let Some(disk) = FileSystem::mount(scratch.path().join("disk"), manner) else { return };
+    let run = onto(&disk, root.path(), &[]).output().unwrap();
+    assert_eq!((run.status.code(), text(&run.stdout)), (Some(1), ""), "{run:?}");
+    let said = text(&run.stderr);
+    let errors: Vec<&str> = said.lines().filter(|line| line.starts_with("error: ")).collect();
+    let size = disk.content().len();
+    assert_eq!(errors.len(), 1, "{said}");
+    for part in [&format!("{size} bytes were written"), "failed to write logs/", "quota exceeded"] {
+        assert!(errors[0].contains(part), "{part}: {said}");
+    }
+    assert!(size > 50 << 10, "{size}");
+    fs::write(scratch.archive(), disk.content()).unwrap();
+    scratch.open().assert_written_items_are_there();
+}
+
+#[test]
+fn a_disk_that_says_only_at_the_end_that_it_failed_is_believed() {
+    let (root, scratch) = (host(), Scratch::new());
+    // As NFS does, which writes when it likes.
+    let manner = Manner { writes: (usize::MAX, Refusal::Silence), sync: Some(Errno::EDQUOT) };
+    let Some(disk) = FileSystem::mount(scratch.path().join("disk"), manner) else { return };
+    let run = onto(&disk, root.path(), &[]).output().unwrap();
+    assert_eq!((run.status.code(), text(&run.stdout)), (Some(1), ""), "{run:?}");
+    let said = text(&run.stderr);
+    assert!(said.contains("x.tar.gz") && said.contains("quota exceeded"), "{said}");
+}
+
+/// A disk that takes a little and then neither writes nor fails.
+fn hung_disk(scratch: &Scratch) -> Option<FileSystem> {
+    let manner = Manner { writes: (20 << 10, Refusal::Silence), sync: None };
+    FileSystem::mount(scratch.path().join("disk"), manner)
+}
+
+#[test]
+fn a_second_signal_ends_a_run_whose_disk_hangs() {
+    let (root, scratch) = (host(), Scratch::new());
+    let Some(disk) = hung_disk(&scratch) else { return };
+    let mut child = start(&onto(&disk, root.path(), &[]));
+    let pid = Pid::from_raw(child.id().cast_signed());
+    wait_until("it writes", || disk.content().len() > 1000);
+    std::thread::sleep(Duration::from_secs(1));
+    kill(pid, Signal::SIGINT).unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    let still_runs = child.try_wait().unwrap().is_none();
+    let begun = Instant::now();
+    // It has ended already if the first one was enough.
+    let _ = kill(pid, Signal::SIGINT);
+    let status = ended(&mut child, Duration::from_secs(5));
+    assert!(still_runs, "one signal ended it at once: {status:?}");
+    assert_eq!(status, Some(130), "after {:?}", begun.elapsed());
+}
+
+#[test]
+fn the_deadline_ends_a_run_whose_disk_hangs() {
+    let (root, scratch) = (host(), Scratch::new());
+    let Some(disk) = hung_disk(&scratch) else { return };
+    let mut child = start(&onto(&disk, root.path(), &["--deadline", "1s"]));
+    // The second of the deadline, and the ten that it may take to finish the bundle.
+    let status = ended(&mut child, Duration::from_secs(20));
+    assert_eq!(status, Some(1));
+    let mut said = String::new();
+    std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut said).unwrap();
+    assert!(said.contains("could not be finished in time"), "{said}");
+}
+
+/// The exit status of a program that ends within `limit`; one that does not is killed.
+fn ended(child: &mut std::process::Child, limit: Duration) -> Option<i32> {
+    let until = Instant::now() + limit;
+    while Instant::now() < until {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status.code();
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    // It may not be waited for: who waits for a disk may be beyond killing.
+    child.kill().unwrap();
+    None
 }
 
 #[test]

@@ -3,9 +3,16 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::unix::net::UnixListener;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
-use super::{Scratch, is_root};
+use calivet::host::Host;
+use calivet::untouched::Fingerprint;
+
+use super::{CALIVET, Scratch, is_root, wait_until};
+use crate::lab::namespaces::Namespaces;
+use crate::root::Root;
 
 /// The machine's own state, as far as tests beside this one leave it alone.
 fn fingerprint() -> BTreeMap<&'static str, String> {
@@ -39,12 +46,113 @@ fn a_run_on_this_machine_changes_nothing_and_proves_it() {
     assert!(run.status.code().is_some_and(|code| code <= 1), "{run:?}");
     assert_eq!(before, fingerprint());
     let untouched = &scratch.open().manifest["untouched"];
-    for name in ["routes", "sysctls", "mounts"] {
+    for name in ["routes", "rules", "interfaces", "interfaceSysctls", "sysctls", "mounts"] {
         assert!(untouched[name]["before"].as_u64().is_some_and(|count| count > 0), "{untouched}");
     }
-    for name in ["modules", "routes", "sysctls"] {
-        assert_eq!(untouched[name]["changed"].as_array().map(Vec::len), Some(0), "{untouched}");
+    // Tests beside this one mount things, but never in what it looks at here.
+    for (name, comparison) in untouched.as_object().unwrap() {
+        let changed = comparison["changed"].as_array().map(Vec::len);
+        assert!(changed == Some(0) || name == "mounts", "{name}: {untouched}");
     }
+}
+
+/// A network with some of everything that a run could change by accident.
+const NETWORK: &str = "
+ip link add v0 type veth peer name v1
+ip address add 10.0.0.1/24 dev v0
+ip address add fd00::1/64 dev v0 nodad
+sysctl -q -w net.ipv6.conf.v0.router_solicitations=0 net.ipv6.conf.v1.router_solicitations=0
+ip link set v0 up
+ip link set v1 up
+ip route add 192.168.1.0/26 via 10.0.0.2 dev v0 proto bird
+ip route add blackhole 192.168.2.0/26 table 77
+ip -6 route add blackhole fd02::/64
+ip rule add pref 99 fwmark 0x100000/0x100000 table 77
+nft add table ip filter
+";
+
+/// A change, the subject that shows it, and what it is called there.
+const CHANGES: &[(&str, &str, &str)] = &[
+    ("ip route add 10.99.0.0/16 via 10.0.0.2 table 100", "routes", "+table 100"),
+    ("ip route change 10.99.0.0/16 via 10.0.0.3 table 100", "routes", "table 100"),
+    ("ip route flush table 100", "routes", "-table 100"),
+    ("ip route replace 192.168.1.0/26 via 10.0.0.2 dev v0 mtu 1300", "routes", "table 254"),
+    ("ip -6 route add blackhole fd03::/64 table 101", "routes6", "+table 101"),
+    ("ip rule add pref 1234 from 10.1.0.0/16 lookup 77", "rules", "+ipv4 1234"),
+    ("ip rule del pref 1234 && ip rule add pref 1234 lookup 77", "rules", "ipv4 1234"),
+    ("ip -6 rule del pref 32766", "rules", "-ipv6 32766"),
+    ("nft add table ip more", "nftGeneration", "generation"),
+    ("ip link set v1 promisc on", "interfaces", "v1"),
+    ("ip link set v1 mtu 1400", "interfaces", "v1"),
+    ("ip link add v2 type veth peer name v3", "interfaces", "+v2"),
+    ("ip link del v2", "interfaces", "-v3"),
+    ("sysctl -q -w net.ipv4.conf.v0.rp_filter=2", "interfaceSysctls", "net.ipv4.conf.v0"),
+    ("sysctl -q -w net.ipv6.conf.v0.accept_ra=0", "interfaceSysctls", "net.ipv6.conf.v0"),
+    ("sysctl -q -w net.ipv4.neigh.v0.gc_stale_time=7", "interfaceSysctls", "net.ipv4.neigh.v0"),
+    ("sysctl -q -w net.ipv4.ip_forward=1", "sysctls", "net.ipv4.ip_forward"),
+    ("sysctl -q -w net.ipv4.conf.all.rp_filter=1", "sysctls", "net.ipv4.conf.all.rp_filter"),
+];
+
+/// The fingerprint of a network namespace.
+fn fingerprint_in(namespaces: &Namespaces) -> Fingerprint {
+    std::thread::scope(|scope| {
+        let taking = scope.spawn(|| {
+            // What reads is started from this thread and so is in the same namespace.
+            namespaces.enter_network();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let host = Host::live("/".as_ref(), Duration::from_secs(20));
+            runtime.unwrap().block_on(Fingerprint::take(&host, true, 4))
+        });
+        taking.join().unwrap()
+    })
+}
+
+#[test]
+fn each_kind_of_change_in_a_network_is_seen_and_named_and_nothing_else_is() {
+    let Ok(namespaces) = Namespaces::new() else {
+        assert!(!is_root(), "no namespaces can be made here");
+        return;
+    };
+    namespaces.run(NETWORK);
+    wait_until("its own addresses have settled", || {
+        namespaces.run("ip -6 address show tentative").is_empty()
+    });
+    let mut before = fingerprint_in(&namespaces);
+    for (name, comparison) in before.compare(&fingerprint_in(&namespaces), str::to_owned) {
+        assert_eq!(comparison.changed, [""; 0], "{name}");
+        let is_known = comparison.before.is_some() && comparison.reason.is_none();
+        assert!(is_known || name == "modules", "{name}: {comparison:?}");
+    }
+    for &(change, subject, called) in CHANGES {
+        namespaces.run(change);
+        let after = fingerprint_in(&namespaces);
+        let changed = &before.compare(&after, str::to_owned)[subject].changed;
+        assert!(changed.iter().any(|name| name == called), "{change}: {subject} {changed:?}");
+        before = after;
+    }
+}
+
+#[test]
+fn what_others_change_during_a_run_is_in_its_manifest() {
+    let Ok(namespaces) = Namespaces::new() else {
+        assert!(!is_root(), "no namespaces can be made here");
+        return;
+    };
+    namespaces.run(NETWORK);
+    let root = Root::new();
+    let bird = UnixListener::bind(root.at("/var/run/calico/bird.ctl")).unwrap();
+    let scratch = Scratch::new();
+    let mut command = namespaces.command(CALIVET);
+    command.arg("--root").arg(root.path()).args(["--timeout", "2s", "node", "diags"]);
+    command.args(["--only", "bird", "--output-file"]).arg(scratch.archive());
+    let mut run = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    // BIRD is asked when the first fingerprint has been taken.
+    let _client = bird.accept().unwrap();
+    namespaces.run("ip route add 10.99.0.0/16 via 10.0.0.2 table 100");
+    assert!(run.wait().unwrap().code().is_some_and(|code| code <= 1));
+    let untouched = &scratch.open().manifest["untouched"];
+    assert_eq!(untouched["routes"]["changed"], serde_json::json!(["+table 100"]), "{untouched}");
+    assert_eq!(untouched["rules"]["changed"], serde_json::json!([]), "{untouched}");
 }
 
 /// What `strace` saw, a line a call; `None` where it is not installed or may not trace.
@@ -110,6 +218,19 @@ fn nothing_is_opened_to_be_written_but_the_bundle() {
         }
     }
     assert_eq!(bundle, 1);
+}
+
+#[test]
+fn no_lock_is_asked_for() {
+    let scratch = Scratch::new();
+    if !is_root() {
+        return;
+    }
+    let Some(trace) = trace("trace=flock,fcntl", &scratch) else { return };
+    let locks = ["flock(", "F_SETLK", "F_OFD_SETLK"];
+    let taken: Vec<&str> =
+        trace.lines().filter(|line| locks.iter().any(|lock| line.contains(lock))).collect();
+    assert!(taken.is_empty(), "{taken:?}");
 }
 
 /// A process that calls itself Felix, in a mount namespace with a program that the host lacks.

@@ -220,7 +220,7 @@ pub(super) fn write(kernel: &mut Kernel, document: &mut Document) -> Result<(), 
 }
 
 /// The number that grows with each change of the rule set.
-fn generation(kernel: &mut Kernel) -> Result<Option<u32>, Trouble> {
+pub(super) fn generation(kernel: &mut Kernel) -> Result<Option<u32>, Trouble> {
     let mut generation = None;
     let request = nftables::Request::new().op_getgen_do(&Nfgenmsg::new());
     kernel.ask("NFT_MSG_GETGEN", &request, |(_, attributes)| {

@@ -2,6 +2,7 @@
 //! are compared with those of `ip`, `nft` and others in `tests/netlink.rs`.
 
 use std::cell::Cell;
+use std::fmt::Write as _;
 use std::rc::Rc;
 
 use proptest::prelude::*;
@@ -221,6 +222,91 @@ fn a_message_that_the_kernel_marks_as_interrupted_disturbs_its_dump() {
     let reading = read_from(Dump::Rules, script);
     assert_eq!(reading.outcome, Outcome::Failed);
     assert_eq!(json(&reading)["consistent"], false);
+}
+
+/// How many addresses `lo` has in the race: enough for a dump of several datagrams.
+const ADDRESSES: usize = 1000;
+
+/// In a network namespace of its own: one adds and removes addresses while another reads the table of them.
+#[test]
+fn a_table_that_changes_while_the_kernel_dumps_it_never_passes_for_consistent() {
+    let raced = std::thread::spawn(|| {
+        if nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).is_err() {
+            eprintln!("skipped: needs root");
+            return;
+        }
+        let mut lines = String::new();
+        for number in 0..ADDRESSES {
+            let (high, low) = (number / 250, number % 250);
+            writeln!(lines, "address add 10.9.{high}.{low}/32 dev lo").unwrap();
+        }
+        ip_batch(&lines);
+        let count = |reading: &Reading| json(reading)["addresses"].as_array().unwrap().len();
+        let still = read_here(Dump::Addresses);
+        assert_eq!((still.outcome, count(&still)), (Outcome::Ok, ADDRESSES), "{:?}", still.reason);
+
+        let ended = std::sync::atomic::AtomicBool::new(false);
+        let ended = &ended;
+        let (mut marked, mut kept) = (0, 0);
+        std::thread::scope(|scope| {
+            // The thread is in the namespace of the one that started it.
+            scope.spawn(move || {
+                let change = "address add 10.8.0.1/32 dev lo\naddress del 10.8.0.1/32 dev lo\n";
+                while !ended.load(std::sync::atomic::Ordering::Relaxed) {
+                    ip_batch(&change.repeat(200));
+                }
+            });
+            for _ in 0..10 {
+                marked += u32::from(is_marked());
+                let reading = read_here(Dump::Addresses);
+                let consistent = json(&reading)["consistent"] == true;
+                assert_eq!(reading.outcome == Outcome::Ok, consistent, "{:?}", reading.reason);
+                if !consistent {
+                    kept += 1;
+                    let reason = reading.reason.clone().unwrap();
+                    assert!(reason.contains("changed the table while it was read"), "{reason}");
+                    assert!(count(&reading) > ADDRESSES / 2, "{}", count(&reading));
+                }
+            }
+            ended.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
+        eprintln!("the kernel marked {marked} of 10 dumps; {kept} documents stayed inconsistent");
+        if marked == 0 {
+            eprintln!("not shown: the kernel was never disturbed while it dumped");
+        }
+        let still = read_here(Dump::Addresses);
+        assert_eq!((still.outcome, count(&still)), (Outcome::Ok, ADDRESSES), "{:?}", still.reason);
+    });
+    raced.join().unwrap();
+}
+
+/// Whether the kernel marks a dump of all addresses, read once, as disturbed.
+fn is_marked() -> bool {
+    use netlink_bindings::rt_addr;
+    let clock = Clock::new(Duration::from_secs(20));
+    let mut kernel = Kernel::new(&clock);
+    let request = rt_addr::Request::new().op_getaddr_dump(&rt_addr::Ifaddrmsg::new());
+    kernel.ask("RTM_GETADDR", &request, |_| Ok(())).unwrap();
+    kernel.was_interrupted()
+}
+
+/// Asks the kernel in the network namespace of this thread.
+fn read_here(dump: Dump) -> Reading {
+    let limit = Duration::from_secs(20);
+    Sink::gather(|sink| read(dump, Path::new("/"), limit, 16 << 20, sink))
+}
+
+/// Has `ip` do all this in the network namespace of this thread.
+#[allow(clippy::disallowed_methods, reason = "it changes a network that the test made")]
+fn ip_batch(lines: &str) {
+    use std::io::Write;
+    let mut ip = std::process::Command::new("ip")
+        .args(["-batch", "-"])
+        .stdin(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    ip.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+    assert!(ip.wait().unwrap().success());
 }
 
 #[test]
