@@ -36,6 +36,7 @@ pub mod collectors;
 pub mod commands;
 pub mod felix;
 pub mod host;
+pub mod networkmanager;
 pub mod obfuscate;
 pub mod output;
 pub mod processes;

@@ -7,6 +7,7 @@
 
 mod http;
 pub(crate) mod namespaces;
+pub(crate) mod networkmanager;
 pub(crate) mod peers;
 
 use std::env;

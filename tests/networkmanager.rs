@@ -1,0 +1,4 @@
+//! `NetworkManager`: is calivet's answer the one that `NetworkManager` itself gives?
+
+mod configurations;
+mod differential;
