@@ -128,6 +128,115 @@ pub enum Command {
     /// This node: its status, a diagnostics bundle
     #[command(subcommand)]
     Node(Node),
+    /// What is wrong with this node: every check, or one subject in depth
+    Check(Check),
+}
+
+/// `check`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Levels: ok, info, warn, fail, unknown (could not be determined), skip (does not apply here).
+
+Examples:
+  sudo calivet check                       every check, a line each, and what mends what fails
+  sudo calivet check -o json | jq '.findings[] | select(.level == \"fail\")'
+  calivet check --from diags-20261123_023326.tar.gz")]
+pub struct Check {
+    /// The subject.
+    #[command(subcommand)]
+    pub subject: Option<Subject>,
+
+    /// Let warnings count as failures in the exit status
+    #[arg(long, global = true)]
+    pub strict: bool,
+
+    /// Be passive: no bounded look at BGP peers that are down
+    #[arg(long, global = true)]
+    pub no_probe: bool,
+
+    /// Whether and how to mend.
+    #[command(flatten)]
+    pub mending: Mending,
+}
+
+/// Whether and how `check` mends what it finds.
+#[derive(Debug, Args)]
+pub struct Mending {
+    /// Mend what can be mended safely: show the change, ask, keep a backup
+    #[arg(long, global = true, conflicts_with = "from")]
+    pub fix: bool,
+
+    /// With `--fix`, do not ask
+    #[arg(long, global = true)]
+    pub yes: bool,
+
+    /// With `--fix`, show the change and make none
+    #[arg(long, global = true, conflicts_with = "yes")]
+    pub dry_run: bool,
+}
+
+/// Subjects of `check`.
+#[derive(Debug, Subcommand)]
+pub enum Subject {
+    /// Is the connection tracking table full, who fills it, what will its limit be after a reboot?
+    Conntrack(Conntrack),
+    /// Which of Calico's interfaces does `NetworkManager` take, and which line decides?
+    #[command(name = "networkmanager")]
+    NetworkManager(NetworkManager),
+}
+
+/// `check conntrack`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  sudo calivet check conntrack
+  sudo calivet check conntrack --interval 5s     with rates: what grows, and when it will be full
+  sudo calivet check conntrack --top 20          who fills the table
+  sudo calivet check conntrack --fix             raise the limit, now and for the next boot")]
+pub struct Conntrack {
+    /// Warn from this many per cent of the limit on
+    #[arg(long, value_name = "PERCENT", default_value = "75", value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub warn: u8,
+
+    /// Fail from this many per cent of the limit on
+    #[arg(long, value_name = "PERCENT", default_value = "90", value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub fail: u8,
+
+    /// Look twice, this far apart, and tell rates
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub interval: Option<Duration>,
+
+    /// Dump the table and show who fills it: N rows of each kind
+    #[arg(
+        long,
+        value_name = "N",
+        num_args = 0..=1,
+        default_missing_value = "10",
+        value_parser = clap::value_parser!(u16).range(1..=1000)
+    )]
+    pub top: Option<u16>,
+
+    /// The limit that the table should have, now and after a reboot
+    #[arg(
+        long,
+        value_name = "ENTRIES",
+        default_value = "1000000",
+        value_parser = clap::value_parser!(u64).range(1..=2_147_483_647)
+    )]
+    pub max: u64,
+}
+
+/// `check networkmanager`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  sudo calivet check networkmanager
+  calivet check networkmanager --interface cali0123456789a,vxlan.calico
+  sudo calivet check networkmanager --fix        write conf.d/calico.conf and reload")]
+pub struct NetworkManager {
+    /// Judge just these interfaces, whether they exist or not
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub interface: Vec<String>,
 }
 
 /// Commands about this node.

@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc, oneshot, watch};
 use tokio::task::{Id, JoinSet};
 
-use crate::collectors::{Collector, Node};
+use crate::collectors::{self, Collector, Node, Rows};
 use crate::host::{Artifact, Collected, Found, Host, Outcome, Reading, Sensitivity, Source, Tree};
 use crate::redact::Redactor;
 
@@ -79,9 +79,9 @@ pub struct End {
 /// The tasks of a collector on this node, in the order of its rows.
 #[must_use]
 pub fn tasks(collector: &'static Collector, node: &Node) -> Vec<Task> {
-    let more = (collector.more)(node);
+    let Rows { artifacts, trees } = collectors::rows(collector, node);
     let mut tasks: Vec<Task> = Vec::new();
-    for artifact in collector.artifacts.iter().cloned().chain(more.artifacts) {
+    for artifact in artifacts {
         // Each daemon has one connection: its questions wait for each other anyway, and must not keep places.
         if let Some(Task { work: Work::Artifacts(batch), .. }) =
             tasks.iter_mut().find(|task| is_same_daemon(task, &artifact))
@@ -91,8 +91,9 @@ pub fn tasks(collector: &'static Collector, node: &Node) -> Vec<Task> {
             tasks.push(Task { collector: collector.name, work: Work::Artifacts(vec![artifact]) });
         }
     }
-    let trees = collector.trees.iter().cloned().chain(more.trees);
-    tasks.extend(trees.map(|tree| Task { collector: collector.name, work: Work::Tree(tree) }));
+    tasks.extend(
+        trees.into_iter().map(|tree| Task { collector: collector.name, work: Work::Tree(tree) }),
+    );
     tasks
 }
 
@@ -237,8 +238,12 @@ impl Run {
             let artifact = tree.leaf(&found.path);
             let refusal = self.refusal(task, &found);
             if let Some((outcome, reason)) = refusal {
-                let reading =
-                    Reading { original_bytes: found.bytes, ..Reading::failed(outcome, reason) };
+                let reading = Reading {
+                    original_bytes: found.bytes,
+                    modified: Some(found.modified),
+                    link: found.link,
+                    ..Reading::failed(outcome, reason)
+                };
                 self.done(task, &artifact, reading).await;
             } else {
                 let work = Work::Leaf(artifact, found.modified, found.bytes);
@@ -393,6 +398,8 @@ impl Run {
             reason: reading.reason.map(|reason| self.redactor.redact_name(&reason)),
             bytes: 0,
             original_bytes: reading.original_bytes,
+            modified: reading.modified,
+            link: reading.link.map(|link| self.redactor.redact_name(&link)),
             sha256: None,
             started: reading.started,
             duration_ms: u64::try_from(reading.duration.as_millis()).unwrap_or(u64::MAX),

@@ -91,6 +91,16 @@ pub struct Node {
     pub credentials: Vec<PathBuf>,
 }
 
+/// All rows of a subject on a node.
+#[must_use]
+pub fn rows(collector: &Collector, node: &Node) -> Rows {
+    let Rows { artifacts, trees } = (collector.more)(node);
+    Rows {
+        artifacts: collector.artifacts.iter().cloned().chain(artifacts).collect(),
+        trees: collector.trees.iter().cloned().chain(trees).collect(),
+    }
+}
+
 /// What must be read before the rows are known.
 pub const FIRST: &[Artifact] = &[
     system::AGENTS,
@@ -191,3 +201,5 @@ pub fn routes() -> Vec<Artifact> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) use tests::full as full_node;

@@ -1,5 +1,6 @@
 //! One file a command: host -> work -> output.
 
+mod check;
 mod node_diags;
 mod node_status;
 
@@ -64,6 +65,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<Exit> {
     let output = Output::new(&cli.options);
     let result = runtime.block_on(async {
         match &cli.command {
+            Command::Check(args) => Box::pin(check::run(&cli.options, args, output)).await,
             Command::Node(Node::Status(args)) => node_status::run(&cli.options, args, output).await,
             Command::Node(Node::Diags(args)) => {
                 Box::pin(node_diags::run(&cli.options, args, output)).await

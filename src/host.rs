@@ -10,6 +10,7 @@ mod artifact;
 mod beneath;
 mod bird_socket;
 pub mod bundle;
+mod change;
 mod command;
 pub mod enter;
 mod file;
@@ -26,6 +27,7 @@ mod tree;
 use std::path::Path;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
@@ -79,6 +81,12 @@ impl Host {
         }
     }
 
+    /// Whether it answers now: not so a bundle.
+    #[must_use]
+    pub const fn is_live(&self) -> bool {
+        matches!(self.view, View::Live(_))
+    }
+
     /// What a reader of this host should know: what a bundle lacks as a whole.
     #[must_use]
     pub fn warnings(&self) -> &[String] {
@@ -118,6 +126,79 @@ impl Host {
                 }
                 reading
             }
+        }
+    }
+
+    /// Reads artifacts and the files of folders, all at once. What of a folder is not read (a link, a FIFO) stands
+    /// under its own path with the reason; a folder that could not be listed stands under the folder's path.
+    pub async fn evidence(&self, artifacts: &[Artifact], trees: &[Tree]) -> Evidence {
+        let artifact = |artifact: &Artifact| {
+            let artifact = artifact.clone();
+            async move { (artifact.path().into_owned(), self.read(&artifact).await) }
+        };
+        let (artifacts, trees) = tokio::join!(
+            join_all(artifacts.iter().map(artifact)),
+            join_all(trees.iter().map(|tree| self.tree(tree)))
+        );
+        artifacts.into_iter().chain(trees.into_iter().flatten()).collect()
+    }
+
+    /// What the files of a folder say, one after the other: a folder that hangs costs one file's time.
+    async fn tree(&self, tree: &Tree) -> Vec<(String, Reading)> {
+        let listing = self.list(tree).await;
+        let mut readings = Vec::new();
+        if listing.outcome != Outcome::Ok {
+            let folder = Reading { outcome: listing.outcome, ..Reading::begin() };
+            readings.push((tree.path().into_owned(), Reading { reason: listing.reason, ..folder }));
+        }
+        let mut hung: Option<String> = None;
+        for Found { path, refusal, link, bytes, modified } in listing.found {
+            let leaf = tree.leaf(&path);
+            let reading = match (refusal, &hung) {
+                (Some(reason), _) => Reading {
+                    original_bytes: bytes,
+                    modified: Some(modified),
+                    link,
+                    ..Reading::failed(Outcome::NotApplicable, reason)
+                },
+                (None, Some(reason)) => Reading::failed(Outcome::Timeout, reason.clone()),
+                (None, None) => self.read(&leaf).await,
+            };
+            if reading.outcome == Outcome::Timeout && hung.is_none() {
+                hung = Some(format!("not tried: beside it, {} did not answer", path.display()));
+            }
+            readings.push((leaf.path().into_owned(), reading));
+        }
+        readings
+    }
+
+    /// Gives a file a new text, whole and at once, if it still holds `before` (`None`: if it is not there). Returns
+    /// where the old one is kept. For [`crate::fix`] alone.
+    ///
+    /// # Errors
+    /// It could not be done: what was there is still there.
+    pub fn replace_file(
+        &self,
+        path: &Path,
+        before: Option<&str>,
+        text: &str,
+        now: Timestamp,
+    ) -> anyhow::Result<Option<String>> {
+        change::replace(self.root()?, path, before, text, now)
+    }
+
+    /// Writes a value to one of the kernel's settings below `/proc/sys`. For [`crate::fix`] alone.
+    ///
+    /// # Errors
+    /// The kernel did not take it.
+    pub fn write_setting(&self, path: &Path, value: &str) -> anyhow::Result<()> {
+        change::write_setting(self.root()?, path, value)
+    }
+
+    fn root(&self) -> anyhow::Result<&Path> {
+        match &self.view {
+            View::Live(live) => Ok(live.root()),
+            View::Bundle(_) => anyhow::bail!("a bundle cannot be changed"),
         }
     }
 

@@ -20,6 +20,8 @@
 //! | [`host`] | the only door to a machine or a bundle: files, processes, sockets, programs |
 //! | [`status`] | BGP peers and Calico agents of a node, from evidence |
 //! | [`collectors`] | what can be read: tables of artifacts, one file a subject |
+//! | [`checks`] | what can be wrong with a node: a table, one file a subject |
+//! | [`fix`] | the only code that changes a node |
 //! | [`bundle`] | what a bundle holds beside the artifacts: its manifest |
 //! | [`collect`] | runs artifacts with bounded concurrency and redacts what they give |
 //! | [`untouched`] | the proof that a run changed nothing on the node |
@@ -30,11 +32,13 @@
 pub mod archive;
 pub mod bird;
 pub mod bundle;
+pub mod checks;
 pub mod cli;
 pub mod collect;
 pub mod collectors;
 pub mod commands;
 pub mod felix;
+pub mod fix;
 pub mod host;
 pub mod networkmanager;
 pub mod obfuscate;

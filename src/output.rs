@@ -9,6 +9,7 @@
     reason = "this is the place that prints"
 )]
 
+pub mod findings;
 pub mod status;
 pub mod summary;
 pub mod table;
@@ -68,6 +69,21 @@ impl Output {
             // Nobody to tell is no reason to stop.
             let _ = writeln!(io::stderr().lock(), "{text}");
         }
+    }
+
+    /// Asks on stderr, and takes an answer from stdin. Only `y` and `yes` are a yes.
+    ///
+    /// # Errors
+    /// Nobody is there to answer.
+    pub fn asks(self, question: &str) -> anyhow::Result<bool> {
+        anyhow::ensure!(
+            io::stdin().is_terminal(),
+            "failed to ask whether to change this host: stdin is not a terminal (--yes does not ask)"
+        );
+        let _ = write!(io::stderr().lock(), "{question} [y/N] ");
+        let mut answer = String::new();
+        io::stdin().read_line(&mut answer).context("failed to read the answer")?;
+        Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
     }
 
     /// A spinner on stderr with a message that is changed as work goes on; hidden where nobody watches.

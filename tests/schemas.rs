@@ -7,6 +7,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use calivet::bundle::manifest::Manifest;
+use calivet::checks::Report;
 use calivet::status::NodeStatus;
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
@@ -32,6 +33,7 @@ fn is_current(name: &str, schema: &Schema) {
 fn the_committed_schemas_are_those_of_the_types() {
     is_current("node-status.json", &schema::<NodeStatus>());
     is_current("manifest.json", &schema::<Manifest>());
+    is_current("check.json", &schema::<Report>());
 }
 
 /// The paths of all properties of a schema, such as `bgp.ipv4.peers[].name`.
@@ -142,5 +144,16 @@ fn every_promised_field_is_in_the_schemas() {
     let item = item.map(|field| format!(".items[].{field}"));
     for field in top.map(|field| format!(".{field}")).into_iter().chain(item) {
         assert!(manifest.contains(&field), "{field} is not in the manifest");
+    }
+    let report = fields(schema::<Report>());
+    let levels = ["ok", "info", "warn", "fail", "unknown", "skip"];
+    let finding = ["id", "check", "level", "summary", "evidence", "remedy", "docs"];
+    let promised = ["schemaVersion", "node", "time", "summary", "findings"]
+        .map(|field| format!(".{field}"))
+        .into_iter()
+        .chain(levels.map(|level| format!(".summary.{level}")))
+        .chain(finding.map(|field| format!(".findings[].{field}")));
+    for field in promised {
+        assert!(report.contains(&field), "{field} is not in the report of check");
     }
 }

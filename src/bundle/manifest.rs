@@ -188,6 +188,8 @@ mod tests {
             reason: Some("no nf_tables".to_owned()),
             bytes: 0,
             original_bytes: 7,
+            modified: None,
+            link: None,
             sha256: None,
             started: at("2026-11-23T02:33:26.5Z"),
             duration_ms: 12,

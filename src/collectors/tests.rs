@@ -7,7 +7,7 @@ use super::*;
 use crate::status as judged;
 
 /// A node on which every row exists.
-fn full() -> Node {
+pub(crate) fn full() -> Node {
     let process = |pid, argv: &[&str]| Process {
         pid,
         host_root: true,
@@ -38,7 +38,7 @@ fn full() -> Node {
 }
 
 fn artifacts(collector: &Collector, node: &Node) -> Vec<Artifact> {
-    [collector.artifacts.to_vec(), (collector.more)(node).artifacts].concat()
+    rows(collector, node).artifacts
 }
 
 #[test]
@@ -80,8 +80,7 @@ fn files_and_folders_are_absolute_and_questions_are_single_lines() {
                 | Source::Netlink(_) => {}
             }
         }
-        let more = (collector.more)(&full()).trees;
-        for tree in collector.trees.iter().chain(&more) {
+        for tree in rows(collector, &full()).trees {
             assert!(tree.folder.starts_with('/') && !tree.folder.ends_with('/'), "{}", tree.folder);
             assert!(!tree.include.is_empty(), "{} takes nothing", tree.folder);
         }

@@ -3,12 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use futures_util::future::join_all;
-
 use super::{Exit, host};
 use crate::cli::{self, Format, Options};
 use crate::collectors::{self, Node};
-use crate::host::{Artifact, Evidence, Host};
+use crate::host::{Evidence, Host};
 use crate::output::{self, Output};
 use crate::status::{self, NodeStatus, Verdict};
 
@@ -66,22 +64,14 @@ async fn evidence(host: &Host, with_routes: bool) -> Evidence {
         rows.extend(collectors::routes());
     }
     let felix = async {
-        let mut evidence = read(host, &[collectors::AGENTS]).await;
+        let mut evidence = host.evidence(&[collectors::AGENTS], &[]).await;
         let health = collectors::health(&Node::from_evidence(&evidence));
-        evidence.extend(read(host, &health).await);
+        evidence.extend(host.evidence(&health, &[]).await);
         evidence
     };
-    let (mut evidence, others) = tokio::join!(felix, read(host, &rows));
+    let (mut evidence, others) = tokio::join!(felix, host.evidence(&rows, &[]));
     evidence.extend(others);
     evidence
-}
-
-async fn read(host: &Host, rows: &[Artifact]) -> Evidence {
-    let read = |row: &Artifact| {
-        let row = row.clone();
-        async move { (row.path().into_owned(), host.read(&row).await) }
-    };
-    join_all(rows.iter().map(read)).await.into_iter().collect()
 }
 
 fn render(

@@ -11,6 +11,7 @@ use std::ffi::{CStr, OsString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
+use jiff::Timestamp;
 use nix::errno::Errno;
 use nix::fcntl::{self, OFlag, OpenHow, ResolveFlag};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
@@ -186,6 +187,11 @@ pub(super) fn describe(errno: Errno) -> String {
 /// Reads a link without following it.
 pub(super) fn read_link(folder: impl AsFd, name: &CStr) -> Option<String> {
     fcntl::readlinkat(folder, name).ok().map(|target| target.to_string_lossy().into_owned())
+}
+
+/// When a file's content last changed.
+pub(super) fn modified(stat: &FileStat) -> Option<Timestamp> {
+    Timestamp::new(stat.st_mtime, i32::try_from(stat.st_mtime_nsec).ok()?).ok()
 }
 
 /// What kind of file it is: one of the `S_IF...` values.

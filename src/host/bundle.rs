@@ -120,6 +120,7 @@ impl Bundle {
                     reason: lacking.1,
                     bytes: entry.bytes.clone(),
                     original_bytes: entry.size,
+                    modified: Some(entry.modified),
                     ..Reading::begin()
                 }
             }
@@ -148,17 +149,18 @@ impl Bundle {
         // What was refused on the node stands in the manifest only.
         for (path, item) in items {
             let refusal = || item.reason.clone().unwrap_or_else(|| "not in the bundle".to_owned());
-            let modified = item.started.unwrap_or_else(|| self.time());
-            found.insert(path.as_str(), (Some(refusal()), item.original_bytes, modified));
+            let modified = item.modified.or(item.started).unwrap_or_else(|| self.time());
+            let link = item.link.clone();
+            found.insert(path.as_str(), (Some(refusal()), link, item.original_bytes, modified));
         }
         for (path, entry) in &self.entries {
-            found.insert(path, (None, entry.size, entry.modified));
+            found.insert(path, (None, None, entry.size, entry.modified));
         }
-        let found = found.into_iter().filter_map(|(path, (refusal, bytes, modified))| {
+        let found = found.into_iter().filter_map(|(path, (refusal, link, bytes, modified))| {
             let path = path.strip_prefix(&folder)?;
             let components: Vec<&[u8]> = path.split('/').map(str::as_bytes).collect();
             let is_wanted = patterns.matches(&components) == Match::Whole;
-            is_wanted.then(|| Found { path: path.into(), refusal, bytes, modified })
+            is_wanted.then(|| Found { path: path.into(), refusal, link, bytes, modified })
         });
         Listing {
             found: found.collect(),
@@ -345,6 +347,8 @@ impl Item {
             reason: self.reason.clone(),
             bytes: Vec::new(),
             original_bytes: self.original_bytes,
+            modified: self.modified,
+            link: self.link.clone(),
             place: self.place.clone(),
             started: self.started.unwrap_or_default(),
             duration: Duration::from_millis(self.duration_ms),

@@ -104,6 +104,8 @@ fn read_opened(
     };
     drop(at);
     let size = u64::try_from(stat.st_size).unwrap_or(0);
+    // The kernel's own files are made when they are looked at.
+    reading.modified = beneath::modified(&stat).filter(|_| size > 0);
     let result = if packed && is_gzip(&file) {
         unpacked(&file, size, max_bytes, sink)
     } else if size > max_bytes {

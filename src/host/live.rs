@@ -41,6 +41,10 @@ impl Live {
         }
     }
 
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
     pub(super) const fn opened(&self) -> Timestamp {
         self.opened
     }

@@ -17,6 +17,8 @@ pub struct Found {
     /// A regular file, or what else it is and why it is not read ("a symbolic link to /etc/shadow, not
     /// followed", "a FIFO, not read").
     pub refusal: Option<String>,
+    /// Where it leads, if it is a symbolic link: the text in it, which may be relative.
+    pub link: Option<String>,
     /// Size in bytes, as `fstat` says.
     pub bytes: u64,
     /// When its content last changed.
@@ -71,6 +73,10 @@ pub struct Reading {
     pub bytes: Vec<u8>,
     /// How many bytes there were to read, where that is known (a file's size); otherwise how many were read.
     pub original_bytes: u64,
+    /// When its content last changed, as the file system says; `None` where that means nothing.
+    pub modified: Option<Timestamp>,
+    /// Where a symbolic link leads that was found in a folder and not followed: the text in it.
+    pub link: Option<String>,
     /// Where the answer really came from: the path, socket, program or URL that was used, and in which
     /// container.
     pub place: Option<String>,
@@ -118,6 +124,8 @@ impl Reading {
             reason: None,
             bytes: Vec::new(),
             original_bytes: 0,
+            modified: None,
+            link: None,
             place: None,
             started: Timestamp::now(),
             duration: Duration::ZERO,
@@ -159,6 +167,14 @@ impl Evidence {
     pub fn get(&self, path: &str) -> Option<&Reading> {
         self.0.get(path)
     }
+
+    /// What was found below the folder kept at `folder` (`host/etc/sysctl.d`), by path relative to it, in the
+    /// order of paths.
+    pub fn below(&self, folder: &str) -> impl Iterator<Item = (&str, &Reading)> {
+        let prefix = format!("{folder}/");
+        let readings = self.0.range(prefix.clone()..);
+        readings.map_while(move |(path, reading)| Some((path.strip_prefix(&prefix)?, reading)))
+    }
 }
 
 impl FromIterator<(String, Reading)> for Evidence {
@@ -189,6 +205,12 @@ pub struct Collected {
     pub bytes: u64,
     /// Bytes on the host.
     pub original_bytes: u64,
+    /// When its content last changed on the host, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub modified: Option<Timestamp>,
+    /// Where a symbolic link leads that was not followed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<String>,
     /// SHA-256 of the bytes in the bundle, hexadecimal; `null` where nothing was written.
     pub sha256: Option<String>,
     /// When it was asked for.

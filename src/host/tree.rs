@@ -165,13 +165,13 @@ impl Walk {
                         let target = fcntl::readlinkat(&dir, name.as_c_str()).unwrap_or_default();
                         let target = printable(&target.to_string_lossy());
                         let reason = format!("a symbolic link to {target}, not followed");
-                        self.found(path, &stat, Some(reason));
+                        self.found(path, &stat, Some(reason), Some(target));
                     }
                     // The kernel's files that can only be written: to write one does something.
                     SFlag::S_IFREG if stat.st_mode & 0o444 == 0 => {}
                     _ if wanted == Match::Whole => {
                         let refusal = beneath::refusal(&stat).map(str::to_owned);
-                        self.found(path, &stat, refusal);
+                        self.found(path, &stat, refusal, None);
                     }
                     _ => {}
                 }
@@ -187,18 +187,18 @@ impl Walk {
         self.patterns.matches(&path)
     }
 
-    fn found(&self, path: PathBuf, stat: &FileStat, refusal: Option<String>) {
+    fn found(&self, path: PathBuf, stat: &FileStat, refusal: Option<String>, link: Option<String>) {
         let bytes = u64::try_from(stat.st_size).unwrap_or(0);
-        let nanoseconds = i32::try_from(stat.st_mtime_nsec).unwrap_or(0);
-        let modified = Timestamp::new(stat.st_mtime, nanoseconds).unwrap_or(Timestamp::UNIX_EPOCH);
-        self.with_listing(|listing| listing.found.push(Found { path, refusal, bytes, modified }));
+        let modified = beneath::modified(stat).unwrap_or(Timestamp::UNIX_EPOCH);
+        let found = Found { path, refusal, link, bytes, modified };
+        self.with_listing(|listing| listing.found.push(found));
     }
 
     /// Lists a folder that could not be entered.
     fn note(&self, path: PathBuf, refusal: Option<String>) {
         let modified = Timestamp::UNIX_EPOCH;
         self.with_listing(|listing| {
-            listing.found.push(Found { path, refusal, bytes: 0, modified });
+            listing.found.push(Found { path, refusal, link: None, bytes: 0, modified });
         });
     }
 

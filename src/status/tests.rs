@@ -91,6 +91,8 @@ impl Node {
             reason: reason.map(ToOwned::to_owned),
             bytes: bytes.to_vec(),
             original_bytes: bytes.len() as u64,
+            modified: None,
+            link: None,
             place: (outcome == Outcome::Ok && path.starts_with("bird/"))
                 .then(|| "/var/run/calico/bird.ctl".to_owned()),
             started: "2026-11-23T01:43:40.1Z".parse().unwrap(),

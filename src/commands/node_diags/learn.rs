@@ -16,7 +16,7 @@ use super::environment;
 use super::obfuscation::names_nodes;
 use crate::bundle::manifest::{Learning, Unread};
 use crate::collect;
-use crate::collectors::{COLLECTORS, Node};
+use crate::collectors::{self, COLLECTORS, Node};
 use crate::host::{Artifact, Host, Outcome, Reading, Sensitivity, Source, Tree};
 use crate::redact::Secrets;
 
@@ -72,12 +72,11 @@ fn places(node: &Node) -> Vec<Place> {
     let mut files: BTreeMap<PathBuf, Vec<Artifact>> = BTreeMap::new();
     // Logs tell secrets only by accident, and are too large to be read twice.
     for collector in COLLECTORS.iter().filter(|collector| collector.name != "logs") {
-        let more = (collector.more)(node);
+        let rows = collectors::rows(collector, node);
         let private = |sensitivity| sensitivity != Sensitivity::Public;
-        let all = collector.trees.iter().cloned().chain(more.trees);
-        trees.extend(all.filter(|tree| private(tree.sensitivity)).map(Place::Folder));
-        let all = collector.artifacts.iter().cloned().chain(more.artifacts);
-        for artifact in all.filter(|artifact| private(artifact.sensitivity)) {
+        let wanted = rows.trees.into_iter().filter(|tree| private(tree.sensitivity));
+        trees.extend(wanted.map(Place::Folder));
+        for artifact in rows.artifacts.into_iter().filter(|row| private(row.sensitivity)) {
             if let (Source::File(_), Some(folder)) =
                 (&artifact.source, collect::folder_of(&artifact))
             {

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::bundle::manifest::Manifest;
 use crate::cli;
-use crate::collectors::{COLLECTORS, Node};
+use crate::collectors::{self, COLLECTORS, Node};
 use crate::host::{Artifact, Host, Reading, Tree};
 use crate::obfuscate::{Key, Names, Obfuscator};
 use crate::redact::{Redactor, Secrets};
@@ -133,11 +133,11 @@ async fn names(host: &Host, node: &Node, private: &[(Artifact, Reading)]) -> Nam
     // Where a check looks for it in a bundle, an artifact must be, whatever a node is called. A path that the
     // user gave is none of those.
     for collector in COLLECTORS {
-        let more = (collector.more)(&Node::default());
-        for artifact in collector.artifacts.iter().chain(&more.artifacts) {
+        let rows = collectors::rows(collector, &Node::default());
+        for artifact in &rows.artifacts {
             names.reserve(&artifact.path());
         }
-        for tree in collector.trees.iter().chain(&more.trees) {
+        for tree in &rows.trees {
             names.reserve(&tree.path());
         }
     }

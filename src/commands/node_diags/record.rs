@@ -272,7 +272,8 @@ async fn receive(
     let mut packed = None;
     if collected.sha256.is_some() {
         let entry = entry.unwrap_or_else(|| Entry::begin(&compressor, &item.path));
-        let entry = entry.finish(modified.unwrap_or(collected.started)).await;
+        let entry =
+            entry.finish(modified.or(collected.modified).unwrap_or(collected.started)).await;
         packed = Some(entry.packed().await);
     }
     Some(Parcel { collected, entry: packed, evidence, permit })
@@ -285,6 +286,8 @@ fn reading(collected: &Collected, bytes: Option<Vec<u8>>) -> Reading {
         reason: collected.reason.clone(),
         bytes: bytes.unwrap_or_default(),
         original_bytes: collected.original_bytes,
+        modified: collected.modified,
+        link: collected.link.clone(),
         place: collected.place.clone(),
         started: collected.started,
         duration: Duration::from_millis(collected.duration_ms),
@@ -303,6 +306,8 @@ fn own_fault(path: &str, source: &str) -> Collected {
         reason: Some("a fault of calivet's own".to_owned()),
         bytes: 0,
         original_bytes: 0,
+        modified: None,
+        link: None,
         sha256: None,
         started: Timestamp::now(),
         duration_ms: 0,

@@ -59,6 +59,10 @@ pub(super) struct Item {
     #[serde(default)]
     pub(super) original_bytes: u64,
     #[serde(default)]
+    pub(super) modified: Option<Timestamp>,
+    #[serde(default)]
+    pub(super) link: Option<String>,
+    #[serde(default)]
     pub(super) sha256: Option<String>,
     #[serde(default)]
     pub(super) started: Option<Timestamp>,

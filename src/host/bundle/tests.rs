@@ -76,7 +76,8 @@ const HI: &str = "8f434346648f6b96df89dda901c5176b10a6d83961dd3c1ac88b59b2dc327a
 #[test]
 fn an_item_is_given_as_the_host_gave_it() {
     let more = json!({
-        "reason": "killed after 10s", "place": "nft in calico-node", "exitStatus": 7, "sha256": HI.to_uppercase()
+        "reason": "killed after 10s", "place": "nft in calico-node", "exitStatus": 7, "sha256": HI.to_uppercase(),
+        "modified": "2026-11-22T13:50:00Z"
     });
     let bundle =
         with_manifest(json!([item("nft_ruleset", "timeout", &more)]), &[("nft_ruleset", b"hi")]);
@@ -87,6 +88,8 @@ fn an_item_is_given_as_the_host_gave_it() {
             reason: Some("killed after 10s".to_owned()),
             bytes: b"hi".to_vec(),
             original_bytes: 9,
+            modified: Some("2026-11-22T13:50:00Z".parse().unwrap()),
+            link: None,
             place: Some("nft in calico-node".to_owned()),
             started: "2026-11-23T01:00:00.5Z".parse().unwrap(),
             duration: Duration::from_millis(1500),
