@@ -18,4 +18,5 @@ pub mod device_spec;
 pub mod glob;
 pub mod ifupdown;
 pub mod keyfile;
+pub mod live;
 pub mod verdict;

@@ -96,11 +96,13 @@ impl Device {
     /// own. Where nothing is known of udev and of its addresses, that stays so.
     #[must_use]
     pub fn of_kind(name: &str, kind: &str) -> Self {
-        // The versions that these drivers have given themselves since they exist (`veth_get_drvinfo`,
-        // `vxlan_get_drvinfo`); others give the kernel's.
+        // The versions that these drivers have given themselves for many years (`veth_get_drvinfo` and its like);
+        // others give the kernel's.
         let driver_version = match kind {
             "veth" => Some("1.0"),
             "vxlan" => Some("0.1"),
+            "tun" => Some("1.6"),
+            "bridge" => Some("2.3"),
             _ => None,
         };
         Self {
