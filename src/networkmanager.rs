@@ -9,7 +9,7 @@
 //! ```
 //!
 //! The rules are those of `src/core/nm-config.c`, `nm-config-data.c`, `nm-core-utils.c` and
-//! `devices/nm-device.c` in NetworkManager's sources, and of `gkeyfile.c` and `gpattern.c` in GLib's;
+//! `devices/nm-device.c` in `NetworkManager`'s sources, and of `gkeyfile.c` and `gpattern.c` in `GLib`'s;
 //! NetworkManager.conf(5) tells only part of them.
 
 pub mod config;

@@ -17,7 +17,10 @@ pub(super) const COLLECTOR: Collector = Collector {
         Artifact::file("/usr/lib/udev/rules.d/85-nm-unmanaged.rules").public(),
         Artifact::file("/etc/udev/rules.d/85-nm-unmanaged.rules").public(),
         Artifact::file("/etc/dhcpcd.conf"),
+        Artifact::file("/run/dhcpcd/pid").public(),
+        Artifact::file("/run/dhcpcd.pid").public(),
         Artifact::file("/etc/network/interfaces"),
+        Artifact::file("/run/systemd/netif/state").public(),
         Artifact::file("/etc/systemd/networkd.conf"),
     ],
     trees: &[
@@ -33,6 +36,7 @@ pub(super) const COLLECTOR: Collector = Collector {
         Tree::new("/usr/lib/systemd/network", NETWORKD),
         Tree::new("/etc/systemd/networkd.conf.d", &["*.conf"]),
         Tree::new("/run/systemd/networkd.conf.d", &["*.conf"]),
+        Tree::new("/usr/local/lib/systemd/networkd.conf.d", &["*.conf"]),
         Tree::new("/usr/lib/systemd/networkd.conf.d", &["*.conf"]),
         Tree::new("/etc/network/interfaces.d", &["*"]),
         Tree::new("/etc/netplan", &["*.yaml"]),

@@ -136,9 +136,8 @@ async fn look(connection: &Connection, root: &Path) -> Result<View, Failure> {
     let properties = properties(connection, PATH, NAME).await?;
     view.version = text(&properties, "Version");
     view.networking_enabled = get(&properties, "NetworkingEnabled");
-    let paths: Vec<OwnedObjectPath> = get(&properties, "AllDevices")
-        .or_else(|| get(&properties, "Devices"))
-        .unwrap_or_default();
+    let paths: Vec<OwnedObjectPath> =
+        get(&properties, "AllDevices").or_else(|| get(&properties, "Devices")).unwrap_or_default();
     view.more_devices = paths.len() > MAX_DEVICES;
     for path in paths.iter().take(MAX_DEVICES) {
         // A device may go at any moment.
@@ -227,6 +226,7 @@ where
     reply.body().deserialize().map_err(failure)
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "it stands where errors are mapped")]
 fn failure(error: zbus::Error) -> Failure {
     let name = match &error {
         zbus::Error::MethodError(name, ..) => name.as_str().rsplit('.').next().unwrap_or_default(),

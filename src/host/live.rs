@@ -8,8 +8,8 @@ use tokio::sync::{OnceCell, mpsc};
 
 use super::bird_socket::{Daemons, Question};
 use super::{
-    Artifact, Extent, Family, Listing, Outcome, Reading, Source, Tree, apart, command, dbus, enter, file,
-    http, in_chunks, kernel_log, netlink, process, tree,
+    Artifact, Extent, Family, Listing, Outcome, Reading, Source, Tree, apart, command, dbus, enter,
+    file, http, in_chunks, kernel_log, netlink, process, tree,
 };
 use crate::processes::{self, Agent, Process};
 

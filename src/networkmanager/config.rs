@@ -232,9 +232,8 @@ impl Config {
     /// The `[device*]` sections, the one that is asked first at the beginning: of later files, then of earlier
     /// ones, inside a file from top to bottom; the plain `[device]` last (`_match_section_infos_construct`).
     pub fn device_sections(&self) -> impl Iterator<Item = &Section> {
-        let named = |section: &&Section| {
-            section.name.starts_with(b"device") && section.name != b"device"
-        };
+        let named =
+            |section: &&Section| section.name.starts_with(b"device") && section.name != b"device";
         self.sections.iter().rev().filter(named).chain(self.section(b"device"))
     }
 
@@ -245,7 +244,8 @@ impl Config {
             .setting(b"main", b"plugins")
             .and_then(|setting| keyfile::string_list(&setting.value))
             .unwrap_or_default();
-        let mut named = list.iter().map(|it| it.trim_ascii()).filter(|it| !it.is_empty()).peekable();
+        let mut named =
+            list.iter().map(|it| it.trim_ascii()).filter(|it| !it.is_empty()).peekable();
         // Without a list all that the distribution builds are tried.
         named.peek().is_none() || named.any(|it| it == name.as_bytes())
     }
@@ -391,7 +391,7 @@ impl File {
 /// The files of a folder that count, in the order in which they are read.
 fn conf(folder: &[File]) -> Vec<&File> {
     let mut files: Vec<&File> =
-        folder.iter().filter(|file| file.name().ends_with(".conf")).collect();
+        folder.iter().filter(|file| file.name().as_bytes().ends_with(b".conf")).collect();
     files.sort_by_key(|file| file.name().as_bytes());
     files
 }

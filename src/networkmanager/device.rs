@@ -15,8 +15,8 @@ pub struct Device {
     pub permanent_address: Option<Option<Vec<u8>>>,
     /// Which DHCP client `NetworkManager` uses (`dhcp=` in `[main]`, if it is installed).
     pub dhcp_plugin: Option<String>,
-    /// `NM_UNMANAGED` in udev's database; `Some(None)` where udev did not set it.
-    pub udev_unmanaged: Option<Option<bool>>,
+    /// What udev says of it.
+    pub udev: Option<Udev>,
     /// Up and either with an address (IPv6 link-local ones do not count) or part of a bridge or bond: else a
     /// device made by software is left alone.
     pub in_use: Option<bool>,
@@ -24,6 +24,17 @@ pub struct Device {
     pub is_port: Option<bool>,
     /// What `NetworkManager` was told by its user and keeps in `/run/NetworkManager/devices`.
     pub told: Option<Told>,
+}
+
+/// udev's word: `NM_UNMANAGED` in its database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Udev {
+    /// It is not set, or there is no udev.
+    Silent,
+    /// To leave it alone.
+    Unmanaged,
+    /// To take it.
+    Managed,
 }
 
 /// `managed=` in `/run/NetworkManager/devices/IFINDEX`: it counts when `NetworkManager` starts again.

@@ -195,7 +195,7 @@ fn is_match(spec: &[u8], is_bare_allowed: bool, device: &Device) -> Option<bool>
 /// The driver is compared literally; before a slash, only as far as it is written. What follows the last slash is a
 /// pattern for the version.
 fn has_driver(wanted: &[u8], device: &Device) -> Option<bool> {
-    let driver = device.driver.as_ref().map(|driver| driver.as_bytes());
+    let driver = device.driver.as_ref().map(String::as_bytes);
     let Some(slash) = wanted.iter().rposition(|byte| *byte == b'/') else {
         return driver.map(|driver| driver == wanted);
     };
@@ -214,7 +214,8 @@ fn has_address(wanted: &[u8], device: &Device) -> Option<bool> {
     let Some(address) = &device.permanent_address else { return None };
     Some(address.as_ref().is_some_and(|address| {
         // Of an InfiniBand address only the last 8 bytes last.
-        let tail = |bytes: &[u8]| if bytes.len() == 20 { bytes[12..].to_vec() } else { bytes.to_vec() };
+        let tail =
+            |bytes: &[u8]| if bytes.len() == 20 { bytes[12..].to_vec() } else { bytes.to_vec() };
         address.len() == wanted.len() && tail(address) == tail(&wanted)
     }))
 }

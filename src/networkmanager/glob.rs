@@ -1,4 +1,4 @@
-//! GLib's patterns (`g_pattern_match_simple`): `*` is any text, `?` any character, all else is itself.
+//! `GLib`'s patterns (`g_pattern_match_simple`): `*` is any text, `?` any character, all else is itself.
 
 /// Whether all of `text` matches. Takes at most the product of both lengths.
 #[must_use]

@@ -1,4 +1,4 @@
-//! GLib's key files, as `NetworkManager` reads its configuration.
+//! `GLib`'s key files, as `NetworkManager` reads its configuration.
 //!
 //! ```text
 //! # a comment
@@ -6,9 +6,9 @@
 //! unmanaged-devices=interface-name:cali*;interface-name:tunl*
 //! ```
 //!
-//! A file that GLib refuses is refused as a whole (`gkeyfile.c`, `g_key_file_load_from_file` without flags), and
-//! then `NetworkManager` does not start: so whatever GLib takes must be taken here, and nothing else. Text is bytes:
-//! GLib asks for UTF-8 only when a string is wanted.
+//! A file that `GLib` refuses is refused as a whole (`gkeyfile.c`, `g_key_file_load_from_file` without flags), and
+//! then `NetworkManager` does not start: so whatever `GLib` takes must be taken here, and nothing else. Text is bytes:
+//! `GLib` asks for UTF-8 only when a string is wanted.
 
 /// A file, taken apart. Sections of one name are one section, at the place of the first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -37,7 +37,7 @@ pub struct Entry {
     pub line: u32,
 }
 
-/// Why GLib refuses a file.
+/// Why `GLib` refuses a file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {reason}")]
 pub struct Refusal {
@@ -72,7 +72,7 @@ impl Section {
 /// Takes a file apart, as `g_key_file_load_from_file` does.
 ///
 /// # Errors
-/// GLib refuses the file.
+/// `GLib` refuses the file.
 pub fn parse(bytes: &[u8]) -> Result<Keyfile, Refusal> {
     let mut keyfile = Keyfile::default();
     let mut current = None;
@@ -105,7 +105,8 @@ fn parse_line(
     if is_section(text) {
         let end = line.iter().rposition(|byte| *byte == b']').unwrap_or_default();
         let name = line[1..end.max(1)].split(|byte| *byte == 0).next().unwrap_or_default();
-        if name.is_empty() || name.iter().any(|byte| matches!(byte, b'[' | b']') || is_control(*byte))
+        if name.is_empty()
+            || name.iter().any(|byte| matches!(byte, b'[' | b']') || is_control(*byte))
         {
             return Err("the name of the section is not valid");
         }
@@ -160,13 +161,12 @@ fn is_key(key: &[u8]) -> bool {
     }
     let Some(locale) = locale.strip_prefix(b"[") else { return locale.is_empty() };
     let Some(locale) = locale.strip_suffix(b"]") else { return false };
-    let allowed = |character: char| {
-        character.is_alphanumeric() || matches!(character, '-' | '_' | '.' | '@')
-    };
+    let allowed =
+        |character: char| character.is_alphanumeric() || matches!(character, '-' | '_' | '.' | '@');
     std::str::from_utf8(locale).is_ok_and(|locale| locale.chars().all(allowed))
 }
 
-/// A value as a string (`g_key_file_get_string`): escapes resolved. `None` if it is not UTF-8. An escape that GLib
+/// A value as a string (`g_key_file_get_string`): escapes resolved. `None` if it is not UTF-8. An escape that `GLib`
 /// does not know stays as it is.
 #[must_use]
 pub fn string(value: &[u8]) -> Option<Vec<u8>> {
@@ -189,8 +189,8 @@ pub fn string(value: &[u8]) -> Option<Vec<u8>> {
     Some(text)
 }
 
-/// A value as a list of strings separated by commas, as `NetworkManager` sets GLib's separator
-/// (`g_key_file_get_string_list`). `None` if GLib refuses it.
+/// A value as a list of strings separated by commas, as `NetworkManager` sets `GLib`'s separator
+/// (`g_key_file_get_string_list`). `None` if `GLib` refuses it.
 #[must_use]
 pub fn string_list(value: &[u8]) -> Option<Vec<Vec<u8>>> {
     std::str::from_utf8(value).ok()?;
@@ -263,7 +263,8 @@ pub(super) const fn unescape(character: u8) -> Option<u8> {
 #[must_use]
 pub fn boolean(value: &[u8]) -> Option<bool> {
     let value = value.trim_ascii();
-    let is = |words: [&str; 4]| words.iter().any(|word| value.eq_ignore_ascii_case(word.as_bytes()));
+    let is =
+        |words: [&str; 4]| words.iter().any(|word| value.eq_ignore_ascii_case(word.as_bytes()));
     if is(["true", "yes", "on", "1"]) {
         Some(true)
     } else if is(["false", "no", "off", "0"]) {

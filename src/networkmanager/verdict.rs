@@ -9,7 +9,7 @@
 //! 5. sorts of devices that are left alone by default, or until they are up with an address.
 
 use super::config::{Config, Origin, Section, Spec};
-use super::device::Device;
+use super::device::{Device, Udev};
 use super::device_spec::{self, Match};
 use super::keyfile;
 
@@ -70,9 +70,11 @@ pub fn judge(config: &Config, others: &[Spec], device: &Device) -> Verdict {
             (Some(false), origin.unwrap_or(By::Nothing))
         }
         Match::No | Match::Except(_) => rest(),
-        Match::Unknown(index) => match rest() {
-            unmanaged @ (Some(false), _) => unmanaged,
-            _ => {
+        Match::Unknown(index) => {
+            let rest = rest();
+            if rest.0 == Some(false) {
+                rest
+            } else {
                 let spec = String::from_utf8_lossy(&specs[index].text).into_owned();
                 let reason = format!(
                     "whether `{spec}` ({}) matches {} depends on what is not known of it",
@@ -80,7 +82,7 @@ pub fn judge(config: &Config, others: &[Spec], device: &Device) -> Verdict {
                 );
                 (None, By::Unknown(reason))
             }
-        },
+        }
     };
     let undone = if managed == Some(false) { None } else { undone(config, &specs, device) };
     Verdict { managed, by, undone }
@@ -97,9 +99,10 @@ fn without_list(config: &Config, device: &Device) -> (Option<bool>, By) {
         Ok(None) => {}
         Err(reason) => return (None, By::Unknown(reason)),
     }
-    match device.udev_unmanaged {
-        Some(Some(unmanaged)) => return (Some(!unmanaged), By::Udev),
-        Some(None) => {}
+    match device.udev {
+        Some(Udev::Unmanaged) => return (Some(false), By::Udev),
+        Some(Udev::Managed) => return (Some(true), By::Udev),
+        Some(Udev::Silent) => {}
         None => {
             let reason = format!("what udev says of {} is not known", device.name);
             return (None, By::Unknown(reason));

@@ -146,8 +146,10 @@ impl Machine {
     /// Starts `NetworkManager`; the one before is ended, and what it kept is gone.
     pub(crate) fn restart(&self) {
         self.stop();
-        self.run("/usr/lib/calivet-test-nm --no-daemon --log-level=INFO \
-                  >/run/nm.log 2>&1 &\necho $! >/run/nm.pid");
+        self.run(
+            "/usr/lib/calivet-test-nm --no-daemon --log-level=INFO \
+                  >/run/nm.log 2>&1 &\necho $! >/run/nm.pid",
+        );
     }
 
     /// Ends `NetworkManager` at once, so that it neither tidies up nor remembers.

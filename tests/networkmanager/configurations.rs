@@ -68,9 +68,8 @@ const NAMES: [&str; 12] = [
     "90-x.conf",
 ];
 
-const BOOLEANS: [&str; 14] = [
-    "1", "0", "true", "false", "yes", "no", "on", "off", "TRUE", "False", "2", "", " 0", "\\s0",
-];
+const BOOLEANS: [&str; 14] =
+    ["1", "0", "true", "false", "yes", "no", "on", "off", "TRUE", "False", "2", "", " 0", "\\s0"];
 
 /// Configuration number `seed`.
 pub(crate) fn configuration(seed: u64) -> Configuration {
@@ -108,7 +107,8 @@ pub(crate) fn configuration(seed: u64) -> Configuration {
     }
     if dice.percent(15) {
         let name = DEVICES[dice.below(DEVICES.len())].0;
-        let content = format!("auto lo\niface lo inet loopback\n\nauto {name}\niface {name} inet dhcp\n");
+        let content =
+            format!("auto lo\niface lo inet loopback\n\nauto {name}\niface {name} inet dhcp\n");
         configuration.files.push(("/etc/network/interfaces".to_owned(), content.into_bytes()));
     }
     configuration
@@ -159,7 +159,8 @@ fn section(dice: &mut Dice, lines: &mut Vec<Vec<u8>>) {
             let name = dice.pick(&["device", "device-x", "device-a", "device.b", "devicecali"]);
             lines.push(format!("[{name}]").into_bytes());
             if dice.percent(75) {
-                let key = dice.pick(&["match-device", "match-device", "match-device+", "match-device-"]);
+                let key =
+                    dice.pick(&["match-device", "match-device", "match-device+", "match-device-"]);
                 lines.push([key.as_bytes(), equals(dice), &specs(dice)].concat());
             }
             if dice.percent(85) {
@@ -178,7 +179,15 @@ fn section(dice: &mut Dice, lines: &mut Vec<Vec<u8>>) {
                 "dhcp" => dice.pick(&["internal", "nettools", "systemd", "nothing", ""]).into(),
                 "no-auto-default" => specs(dice),
                 _ => dice
-                    .pick(&["keyfile", "ifupdown,keyfile", "ifupdown", "", "a\\,b,c", "x\\y", " keyfile"])
+                    .pick(&[
+                        "keyfile",
+                        "ifupdown,keyfile",
+                        "ifupdown",
+                        "",
+                        "a\\,b,c",
+                        "x\\y",
+                        " keyfile",
+                    ])
                     .into(),
             };
             lines.push([key.as_bytes(), b"=", value.as_slice()].concat());
@@ -281,8 +290,25 @@ fn spec(dice: &mut Dice) -> Vec<u8> {
         0..=5 => {
             let tag = dice.pick(&["interface-name:", "interface-name:", "Interface-Name:"]);
             let glob = dice.pick(&[
-                "cali*", "cali*", "tunl*", "vxlan.calico", "vxlan*", "cali?", "c*l*", "*", "?ali*",
-                "*1", "a*", "[c]ali*", "x\\*y", "~cali*", "~=c", "cali* ", " cali*", "cali* x", "",
+                "cali*",
+                "cali*",
+                "tunl*",
+                "vxlan.calico",
+                "vxlan*",
+                "cali?",
+                "c*l*",
+                "*",
+                "?ali*",
+                "*1",
+                "a*",
+                "[c]ali*",
+                "x\\*y",
+                "~cali*",
+                "~=c",
+                "cali* ",
+                " cali*",
+                "cali* x",
+                "",
             ]);
             format!("{tag}{glob}")
         }
@@ -291,24 +317,36 @@ fn spec(dice: &mut Dice) -> Vec<u8> {
         9 => escaped,
         10 => dice.pick(&["cali*", "*", "=c", "interface-name", ":", "foo:bar"]).to_owned(),
         11 | 12 => {
-            let wanted = dice.pick(&[
-                "ethernet", "veth", "vxlan", "tun", "bridge", "Ethernet", "iptunnel", "",
-            ]);
+            let wanted = dice
+                .pick(&["ethernet", "veth", "vxlan", "tun", "bridge", "Ethernet", "iptunnel", ""]);
             format!("{}{wanted}", dice.pick(&["type:", "TYPE:", "type: "]))
         }
         13..=15 => {
             let wanted = dice.pick(&[
-                "veth", "vxlan", "tun", "bridge", "ve/1.0", "veth/1.?", "veth/*", "/1.*", "/", "v/2",
-                "vxlan/0.1", "tun/**", "VETH",
+                "veth",
+                "vxlan",
+                "tun",
+                "bridge",
+                "ve/1.0",
+                "veth/1.?",
+                "veth/*",
+                "/1.*",
+                "/",
+                "v/2",
+                "vxlan/0.1",
+                "tun/**",
+                "VETH",
             ]);
             format!("driver:{wanted}")
         }
         16 => dice.pick(&["mac:66:2a:5b:00:00:01", "66-2a-5b-0-0-1", "mac:", "mac:zz"]).to_owned(),
         17 => dice.pick(&["s390-subchannels:0.0.09a0", "s390-subchannels:x"]).to_owned(),
-        18 => dice
-            .pick(&["dhcp-plugin:internal", "dhcp-plugin:nettools", "dhcp-plugin:"])
+        18 => {
+            dice.pick(&["dhcp-plugin:internal", "dhcp-plugin:nettools", "dhcp-plugin:"]).to_owned()
+        }
+        _ => dice
+            .pick(&["\\s", "a\\sb", "\\xcali1", "interface-name:cali1\\,x", "\u{e9}"])
             .to_owned(),
-        _ => dice.pick(&["\\s", "a\\sb", "\\xcali1", "interface-name:cali1\\,x", "\u{e9}"]).to_owned(),
     };
     text.into_bytes()
 }
@@ -317,7 +355,8 @@ fn spec(dice: &mut Dice) -> Vec<u8> {
 fn intern(dice: &mut Dice, configuration: &Configuration) -> Vec<u8> {
     let mut text = b"# Internal configuration file.\n[keyfile]\n".to_vec();
     // The value as the last file may have set it.
-    let line = configuration.files.iter().flat_map(|(_, content)| content.split(|byte| *byte == b'\n'));
+    let line =
+        configuration.files.iter().flat_map(|(_, content)| content.split(|byte| *byte == b'\n'));
     let line = line.filter_map(|line| line.strip_prefix(b"unmanaged-devices=")).next_back();
     if let Some(was) = line.filter(|_| dice.percent(80)) {
         text.extend([b".was.unmanaged-devices=", was, b"\n"].concat());

@@ -7,9 +7,9 @@ use std::env;
 use std::fs;
 
 use calivet::networkmanager::config::{Config, Content, DANGLING, Daemon, File, Files, NoConfig};
-use calivet::networkmanager::device::Device;
-use calivet::networkmanager::verdict::judge;
+use calivet::networkmanager::device::{Device, Udev};
 use calivet::networkmanager::ifupdown;
+use calivet::networkmanager::verdict::judge;
 
 use super::configurations::{Configuration, DEVICES, configuration};
 use crate::lab::networkmanager::Machine;
@@ -99,7 +99,8 @@ fn computed(config: &Config) -> Sections {
 fn show(configuration: &Configuration) -> String {
     let mut text = String::new();
     for (path, content) in &configuration.files {
-        text += &format!("--- {path}\n{}\n", content.escape_ascii().to_string().replace("\\n", "\n"));
+        text +=
+            &format!("--- {path}\n{}\n", content.escape_ascii().to_string().replace("\\n", "\n"));
     }
     for (path, target) in &configuration.links {
         text += &format!("--- {path} -> {target}\n");
@@ -161,7 +162,9 @@ fn make_links(machine: &Machine) {
     let mut script = String::from("set -f\n");
     for (index, (name, kind)) in DEVICES.iter().enumerate() {
         script += &match *kind {
-            "veth" => format!("ip link add '{name}' type veth peer name peer{index}\nip link set '{name}' up\n"),
+            "veth" => format!(
+                "ip link add '{name}' type veth peer name peer{index}\nip link set '{name}' up\n"
+            ),
             "vxlan" => format!(
                 "ip link add {name} type vxlan id {} dstport {}\n",
                 4096 + index,
@@ -193,7 +196,7 @@ fn each_device_is_managed_or_not_as_network_manager_does_it() {
         let others = ifupdown::specs(&config, &interfaces);
         for (name, kind) in DEVICES {
             let device = Device {
-                udev_unmanaged: Some(None),
+                udev: Some(Udev::Silent),
                 in_use: Some(name == "vxlan.calico"),
                 is_port: Some(false),
                 dhcp_plugin: config.dhcp_plugin(),

@@ -72,7 +72,8 @@ fn version(text: &[u8]) -> Option<Vec<u32>> {
         .split('.')
         .enumerate()
         .map(|(index, number)| {
-            let is_number = !number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit());
+            let is_number =
+                !number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit());
             let number = if is_number { number.parse().ok() } else { None };
             number.filter(|number| *number <= limit(index))
         })

@@ -22,10 +22,7 @@ impl Config {
             Content::Text(bytes) => bytes,
             Content::NotAFile(_) => return Ok(()),
             Content::Unread(reason) => {
-                return Err(NoConfig::Unknown {
-                    path: file.path.clone(),
-                    reason: reason.clone(),
-                });
+                return Err(NoConfig::Unknown { path: file.path.clone(), reason: reason.clone() });
             }
         };
         let Ok(keyfile) = keyfile::parse(bytes) else { return Ok(()) };

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::super::keyfile::{self, Keyfile};
 use super::super::device_spec;
+use super::super::keyfile::{self, Keyfile};
 use super::{Config, Origin, Setting, Spec};
 
 impl Config {
@@ -35,7 +35,14 @@ impl Config {
     }
 
     /// `key+=value` and `key-=value`, which do nothing to a key that is no list.
-    fn change_list(&mut self, section: &[u8], key: &[u8], value: &[u8], adds: bool, origin: Origin) {
+    fn change_list(
+        &mut self,
+        section: &[u8],
+        key: &[u8],
+        value: &[u8],
+        adds: bool,
+        origin: Origin,
+    ) {
         if is_string_list(section, key) {
             self.change_strings(section, key, value, adds, origin);
         } else if is_device_spec(section, key) || is_connection_spec(section, key) {
