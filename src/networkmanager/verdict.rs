@@ -88,12 +88,20 @@ pub fn judge(config: &Config, others: &[Spec], device: &Device) -> Verdict {
     Verdict { managed, by, undone }
 }
 
-/// What is left to decide when `unmanaged-devices` does not.
+/// What is left to decide when `unmanaged-devices` does not. What the user has told is named only where it makes a
+/// difference: of every device that it manages `NetworkManager` keeps that it does.
 fn without_list(config: &Config, device: &Device) -> (Option<bool>, By) {
-    if let Some(told) = &device.told {
-        let origin = Origin { path: told.path.as_str().into(), line: told.line };
-        return (Some(told.managed), By::Told(origin));
+    let rest = untold(config, device);
+    match &device.told {
+        Some(told) if rest.0 != Some(told.managed) => {
+            let origin = Origin { path: told.path.as_str().into(), line: told.line };
+            (Some(told.managed), By::Told(origin))
+        }
+        _ => rest,
     }
+}
+
+fn untold(config: &Config, device: &Device) -> (Option<bool>, By) {
     match managed_of_section(config, device) {
         Ok(Some((managed, origin))) => return (Some(managed), By::Section(origin)),
         Ok(None) => {}

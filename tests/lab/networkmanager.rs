@@ -6,8 +6,9 @@
 
 use std::collections::BTreeMap;
 use std::env;
+use std::fmt::Write as _;
 use std::fs;
-use std::io::Write;
+use std::io::Write as _;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -53,14 +54,16 @@ impl Machine {
         };
         let mut script = String::from("mount -t sysfs -o ro sysfs /sys\nmkdir -p /run/dbus\n");
         for (index, folder) in LAYERED.iter().enumerate() {
-            script += &format!(
+            let _ = write!(
+                script,
                 "mkdir -p /run/layers/{index}/upper /run/layers/{index}/work\n\
                  mount -t overlay overlay -o lowerdir={folder},upperdir=/run/layers/{index}/upper,\
                  workdir=/run/layers/{index}/work {folder}\n"
             );
         }
         let package = package.display();
-        script += &format!(
+        let _ = write!(
+            script,
             "cp -r --no-preserve=ownership '{package}'/usr/lib/*-linux-gnu /usr/lib/\n\
              cp '{package}/usr/sbin/NetworkManager' /usr/lib/calivet-test-nm\n\
              rm -rf /etc/NetworkManager /var/lib/NetworkManager /usr/lib/NetworkManager\n\

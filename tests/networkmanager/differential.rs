@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::env;
+use std::fmt::Write as _;
 use std::fs;
 
 use calivet::networkmanager::config::{Config, Content, DANGLING, Daemon, File, Files, NoConfig};
@@ -99,11 +100,11 @@ fn computed(config: &Config) -> Sections {
 fn show(configuration: &Configuration) -> String {
     let mut text = String::new();
     for (path, content) in &configuration.files {
-        text +=
-            &format!("--- {path}\n{}\n", content.escape_ascii().to_string().replace("\\n", "\n"));
+        let content = content.escape_ascii().to_string().replace("\\n", "\n");
+        let _ = writeln!(text, "--- {path}\n{content}");
     }
     for (path, target) in &configuration.links {
-        text += &format!("--- {path} -> {target}\n");
+        let _ = writeln!(text, "--- {path} -> {target}");
     }
     text
 }
@@ -141,7 +142,7 @@ fn the_merged_configuration_is_what_network_manager_prints() {
 fn show_section((name, values): (&Vec<u8>, &BTreeMap<Vec<u8>, Vec<u8>>)) -> String {
     let mut text = format!("[{}]", name.escape_ascii());
     for (key, value) in values {
-        text += &format!(" {}={}", key.escape_ascii(), value.escape_ascii());
+        let _ = write!(text, " {}={}", key.escape_ascii(), value.escape_ascii());
     }
     text
 }
@@ -161,7 +162,7 @@ EOF
 fn make_links(machine: &Machine) {
     let mut script = String::from("set -f\n");
     for (index, (name, kind)) in DEVICES.iter().enumerate() {
-        script += &match *kind {
+        let lines = match *kind {
             "veth" => format!(
                 "ip link add '{name}' type veth peer name peer{index}\nip link set '{name}' up\n"
             ),
@@ -173,6 +174,7 @@ fn make_links(machine: &Machine) {
             "tun" => format!("ip tuntap add dev {name} mode tun\n"),
             kind => format!("ip link add {name} type {kind}\n"),
         };
+        script.push_str(&lines);
     }
     machine.run(&script);
 }
