@@ -5,6 +5,7 @@
 //! heading in `docs/checks.md`, and a sentence that is true when it passes.
 
 mod conntrack;
+mod networkmanager;
 mod settings;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -20,7 +21,7 @@ use crate::fix::{Applied, Change};
 use crate::host::Evidence;
 
 /// The checks, in the order in which they are run and shown.
-pub const CHECKS: &[Check] = &[conntrack::CHECK];
+pub const CHECKS: &[Check] = &[conntrack::CHECK, networkmanager::CHECK];
 
 /// A subject of `calivet check`.
 #[derive(Debug)]

@@ -194,6 +194,18 @@ impl Node {
     }
 }
 
+/// What `check networkmanager` rests on: all rows of its collector.
+#[must_use]
+pub fn networkmanager(node: &Node) -> Rows {
+    rows(&networkmanager::COLLECTOR, node)
+}
+
+/// The links, their addresses and the rules, as the kernel has them.
+#[must_use]
+pub fn links() -> Vec<Artifact> {
+    network::links()
+}
+
 /// The artifacts on which `node status` rests and that are known at once.
 #[must_use]
 pub fn status() -> Vec<Artifact> {

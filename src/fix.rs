@@ -30,6 +30,8 @@ pub enum Change {
         /// As it is written to the key's file below `/proc/sys`.
         value: String,
     },
+    /// `NetworkManager` has read its configuration again: asked of it over the system's bus.
+    ReloadNetworkManager,
 }
 
 /// A change and what it would replace.
@@ -78,7 +80,11 @@ pub async fn plan(host: &Host, changes: Vec<Change>) -> anyhow::Result<Vec<Step>
         if steps.iter().any(|step| step.change == change) {
             continue;
         }
-        let path = change.path();
+        if change == Change::ReloadNetworkManager {
+            steps.push(Step { change, before: None });
+            continue;
+        }
+        let path = change.target();
         let reading = host.read(&change.artifact()).await;
         let before = match reading.outcome {
             Outcome::Ok => Some(reading.text().into_owned()),
@@ -98,13 +104,13 @@ pub async fn plan(host: &Host, changes: Vec<Change>) -> anyhow::Result<Vec<Step>
 
 /// Carries out the steps in their order, until one fails.
 #[must_use]
-pub fn apply(host: &Host, steps: &[Step], now: Timestamp) -> Vec<Applied> {
+pub async fn apply(host: &Host, steps: &[Step], now: Timestamp) -> Vec<Applied> {
     let mut all = Vec::new();
     let mut failed = false;
     for step in steps {
         let mut applied = step.not_tried();
         if !failed {
-            match step.apply(host, now) {
+            match step.apply(host, now).await {
                 Ok(backup) => (applied.outcome, applied.backup) = (Effect::Done, backup),
                 Err(error) => {
                     failed = true;
@@ -119,9 +125,9 @@ pub fn apply(host: &Host, steps: &[Step], now: Timestamp) -> Vec<Applied> {
 }
 
 impl Change {
-    /// The file that is written.
+    /// The file that is written, or the service that is asked.
     #[must_use]
-    pub fn path(&self) -> String {
+    pub fn target(&self) -> String {
         match self {
             Self::File { path, .. } => path.clone(),
             // sysctl(8): dots stand for slashes, and a slash for a dot.
@@ -133,6 +139,7 @@ impl Change {
                 });
                 format!("/proc/sys/{}", swapped.collect::<String>())
             }
+            Self::ReloadNetworkManager => "NetworkManager".to_owned(),
         }
     }
 
@@ -142,11 +149,12 @@ impl Change {
         match self {
             Self::File { text, .. } => text,
             Self::Sysctl { value, .. } => value,
+            Self::ReloadNetworkManager => "",
         }
     }
 
     fn artifact(&self) -> Artifact {
-        Artifact::new("".into(), Source::File(self.path().into()))
+        Artifact::new("".into(), Source::File(self.target().into()))
     }
 }
 
@@ -159,11 +167,12 @@ impl Step {
                 .before
                 .as_ref()
                 .is_some_and(|before| before.split_whitespace().eq(value.split_whitespace())),
+            Change::ReloadNetworkManager => true,
         }
     }
 
-    fn apply(&self, host: &Host, now: Timestamp) -> anyhow::Result<Option<String>> {
-        let path = self.change.path();
+    async fn apply(&self, host: &Host, now: Timestamp) -> anyhow::Result<Option<String>> {
+        let path = self.change.target();
         match &self.change {
             Change::File { text, .. } => {
                 host.replace_file(Path::new(&path), self.before.as_deref(), text, now)
@@ -171,13 +180,17 @@ impl Step {
             Change::Sysctl { value, .. } => {
                 host.write_setting(Path::new(&path), value).map(|()| None)
             }
+            Change::ReloadNetworkManager => host.reload_network_manager().await.map(|()| None),
         }
     }
 
-    /// What changes, as a unified diff.
+    /// What changes, as a unified diff; of what is no text, in a sentence.
     #[must_use]
     pub fn diff(&self) -> String {
-        let path = self.change.path();
+        if self.change == Change::ReloadNetworkManager {
+            return "NetworkManager reads its configuration again (D-Bus: Reload)\n".to_owned();
+        }
+        let path = self.change.target();
         let before = self.before.as_deref().unwrap_or_default();
         let old = if self.before.is_some() { path.as_str() } else { "/dev/null" };
         let mut after = self.change.text().to_owned();
@@ -195,6 +208,7 @@ impl Step {
             target: match &self.change {
                 Change::File { path, .. } => path.clone(),
                 Change::Sysctl { key, .. } => key.clone(),
+                Change::ReloadNetworkManager => self.change.target(),
             },
             diff: self.diff(),
             outcome: Effect::NotTried,

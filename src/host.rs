@@ -12,6 +12,7 @@ mod bird_socket;
 pub mod bundle;
 mod change;
 mod command;
+mod dbus;
 pub mod enter;
 mod file;
 mod http;
@@ -23,6 +24,7 @@ mod process;
 mod program;
 mod reading;
 mod tree;
+mod unix_socket;
 
 use std::path::Path;
 use std::time::Duration;
@@ -193,6 +195,14 @@ impl Host {
     /// The kernel did not take it.
     pub fn write_setting(&self, path: &Path, value: &str) -> anyhow::Result<()> {
         change::write_setting(self.root()?, path, value)
+    }
+
+    /// Asks a service to read its files again. For [`crate::fix`] alone.
+    ///
+    /// # Errors
+    /// It is not there, or it refused.
+    pub async fn reload_network_manager(&self) -> anyhow::Result<()> {
+        dbus::reload(self.root()?).await
     }
 
     fn root(&self) -> anyhow::Result<&Path> {

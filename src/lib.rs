@@ -14,6 +14,7 @@
 //! | module | what it is |
 //! | --- | --- |
 //! | [`bird`], [`processes`], [`felix`], [`sysctl`], [`conntrack`], [`kube_proxy`] | parsers: bytes in, typed facts out; they know no host |
+//! | [`networkmanager`], [`networkd`], [`dhcpcd`], [`netplan`], [`fnmatch`] | what others make of their configuration |
 //! | [`archive`] | the tar.gz format: a writer whose every prefix can be read, a reader with limits |
 //! | [`obfuscate`] | pseudonyms for names and addresses |
 //! | [`redact`] | what must not leave the node |
@@ -38,10 +39,15 @@ pub mod collect;
 pub mod collectors;
 pub mod commands;
 pub mod conntrack;
+pub mod dhcpcd;
 pub mod felix;
 pub mod fix;
+pub mod fnmatch;
 pub mod host;
 pub mod kube_proxy;
+pub mod netplan;
+pub mod networkd;
+pub mod networkmanager;
 pub mod obfuscate;
 pub mod output;
 pub mod processes;

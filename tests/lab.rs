@@ -7,6 +7,7 @@
 
 pub(crate) mod http;
 pub(crate) mod namespaces;
+pub(crate) mod networkmanager;
 pub(crate) mod peers;
 
 use std::env;

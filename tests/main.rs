@@ -18,6 +18,7 @@ mod formats;
 mod hostile_sockets;
 mod lab;
 mod netlink;
+mod networkmanager;
 mod node_diags;
 mod node_status;
 mod obfuscation;

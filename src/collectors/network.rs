@@ -60,6 +60,15 @@ pub(super) const COLLECTOR: Collector = Collector {
     more,
 };
 
+/// Links, addresses and rules: by them it is told whose an interface is.
+pub(super) fn links() -> Vec<Artifact> {
+    vec![
+        netlink("network/links.json", Dump::Links),
+        netlink("network/addresses.json", Dump::Addresses).public(),
+        netlink("network/rules.json", Dump::Rules).public(),
+    ]
+}
+
 /// One of the kernel's tables, as it tells it to whoever asks.
 const fn netlink(name: &'static str, dump: Dump) -> Artifact {
     Artifact::new(Cow::Borrowed(name), Source::Netlink(dump))

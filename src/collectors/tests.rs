@@ -77,7 +77,8 @@ fn files_and_folders_are_absolute_and_questions_are_single_lines() {
                 Source::Leaf { .. }
                 | Source::Processes(_)
                 | Source::KernelLog
-                | Source::Netlink(_) => {}
+                | Source::Netlink(_)
+                | Source::NetworkManager => {}
             }
         }
         for tree in rows(collector, &full()).trees {

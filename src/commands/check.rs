@@ -118,7 +118,7 @@ async fn mend(
     if !args.yes && !output.asks("Make these changes?")? {
         return Ok((untried(), false));
     }
-    let applied = fix::apply(host, &steps, jiff::Timestamp::now());
+    let applied = fix::apply(host, &steps, jiff::Timestamp::now()).await;
     if is_shown {
         output.print(&findings::applied(&applied, output))?;
     }

@@ -50,7 +50,7 @@ async fn a_file_is_replaced_whole_and_the_old_one_kept_with_mode_and_owner() {
         steps[0].diff(),
         "--- /etc/sysctl.d/90-x.conf\n+++ /etc/sysctl.d/90-x.conf\n@@ -1,2 +1,2 @@\n a = 1\n-b = 2\n+b = 3\n"
     );
-    let applied = apply(&host, &steps, now());
+    let applied = apply(&host, &steps, now()).await;
     assert_eq!(applied[0].outcome, Effect::Done, "{:?}", applied[0].reason);
     let backup = applied[0].backup.as_deref().unwrap();
     assert_eq!(backup, "/etc/sysctl.d/90-x.conf.20261123_023326.bak");
@@ -68,7 +68,7 @@ async fn a_new_file_gets_its_folders_and_can_be_read_by_all() {
     let steps = plan(&host, vec![change.clone(), change]).await.unwrap();
     assert_eq!(steps.len(), 1, "what is proposed twice is done once");
     assert!(steps[0].diff().starts_with("--- /dev/null\n"), "{}", steps[0].diff());
-    let applied = apply(&host, &steps, now());
+    let applied = apply(&host, &steps, now()).await;
     assert_eq!((applied[0].outcome, &applied[0].backup), (Effect::Done, &None));
     let path = root.path().join("etc/NetworkManager/conf.d/calico.conf");
     assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o644);
@@ -88,7 +88,7 @@ async fn a_setting_of_the_kernel_is_written_in_place() {
     let (root, host) = root();
     let steps = plan(&host, vec![sysctl("1000000")]).await.unwrap();
     assert!(steps[0].diff().contains("-262144\n+1000000\n"), "{}", steps[0].diff());
-    assert_eq!(apply(&host, &steps, now())[0].outcome, Effect::Done);
+    assert_eq!(apply(&host, &steps, now()).await[0].outcome, Effect::Done);
     let path = root.path().join("proc/sys/net/netfilter/nf_conntrack_max");
     assert_eq!(fs::read_to_string(path).unwrap(), "1000000\n");
 }
@@ -104,7 +104,7 @@ async fn after_a_failure_nothing_more_is_tried_and_what_was_done_is_told() {
     let steps = plan(&host, changes).await.unwrap();
     // Somebody else writes the second file after it was looked at.
     fs::write(root.path().join("etc/sysctl.d/2.conf"), "c = 1\n").unwrap();
-    let applied = apply(&host, &steps, now());
+    let applied = apply(&host, &steps, now()).await;
     let outcomes: Vec<Effect> = applied.iter().map(|applied| applied.outcome).collect();
     assert_eq!(outcomes, [Effect::Done, Effect::Failed, Effect::NotTried]);
     let reason = applied[1].reason.as_deref().unwrap();
@@ -120,7 +120,7 @@ async fn a_link_is_not_replaced_by_a_file() {
     let link = root.path().join("etc/sysctl.d/99-sysctl.conf");
     symlink("../sysctl.conf", &link).unwrap();
     let steps = plan(&host, vec![file("/etc/sysctl.d/99-sysctl.conf", "a = 2\n")]).await.unwrap();
-    let applied = apply(&host, &steps, now());
+    let applied = apply(&host, &steps, now()).await;
     assert_eq!(applied[0].outcome, Effect::Failed);
     let reason = applied[0].reason.as_deref().unwrap();
     assert!(reason.contains("is no regular file"), "{reason}");
@@ -134,7 +134,7 @@ async fn a_folder_that_is_a_link_out_of_the_root_leads_nowhere_outside() {
     symlink(outside.path(), root.path().join("etc/out")).unwrap();
     let steps = plan(&host, vec![file("/etc/out/x.conf", "a\n")]).await.unwrap();
     // The link's target is looked for below the root, where it is not.
-    assert_eq!(apply(&host, &steps, now())[0].outcome, Effect::Failed);
+    assert_eq!(apply(&host, &steps, now()).await[0].outcome, Effect::Failed);
     assert_eq!(names(outside.path()), Vec::<String>::new());
 }
 
@@ -153,6 +153,6 @@ async fn a_bundle_cannot_be_changed() {
     fs::write(folder.path().join("diagnostics/date"), "x\n").unwrap();
     let host = Host::bundle(folder.path()).unwrap();
     let step = Step { change: file("/etc/x", "a\n"), before: None };
-    let applied = apply(&host, &[step], now());
+    let applied = apply(&host, &[step], now()).await;
     assert_eq!(applied[0].reason.as_deref(), Some("a bundle cannot be changed"));
 }

@@ -71,6 +71,9 @@ pub enum Source {
     KernelLog,
     /// A table of the kernel's, asked over netlink in the network namespace in which calivet runs, as JSON.
     Netlink(netlink::Dump),
+    /// What `NetworkManager` says of itself and its devices over the system's bus, as JSON
+    /// ([`crate::networkmanager::live::View`]).
+    NetworkManager,
 }
 
 /// Which processes are wanted. Reading them costs the kernel some 10 microseconds for each file of each.
@@ -182,6 +185,7 @@ impl Artifact {
             Source::Processes(_) => "/proc/[0-9]*".to_owned(),
             Source::KernelLog => "/dev/kmsg".to_owned(),
             Source::Netlink(dump) => format!("netlink: {}", dump.question()),
+            Source::NetworkManager => "D-Bus: org.freedesktop.NetworkManager".to_owned(),
         }
     }
 }

@@ -8,8 +8,8 @@ use tokio::sync::{OnceCell, mpsc};
 
 use super::bird_socket::{Daemons, Question};
 use super::{
-    Artifact, Extent, Family, Listing, Outcome, Reading, Source, Tree, apart, command, enter, file,
-    http, in_chunks, kernel_log, netlink, process, tree,
+    Artifact, Extent, Family, Listing, Outcome, Reading, Source, Tree, apart, command, dbus, enter,
+    file, http, in_chunks, kernel_log, netlink, process, tree,
 };
 use crate::processes::{self, Agent, Process};
 
@@ -99,6 +99,7 @@ impl Live {
                 let read = move |sink: &_| netlink::read(dump, &root, limit, max_bytes, sink);
                 apart::stream(limit, chunks, read).await
             }
+            Source::NetworkManager => send(dbus::view(&root, limit).await, &chunks).await,
         }
     }
 

@@ -1,17 +1,13 @@
 //! Where a BIRD daemon's control socket may be, and what each place said.
-//!
-//! A socket is looked up first and connected to through its descriptor (`/proc/self/fd/N`): so a path may be
-//! longer than the 107 bytes of a socket address, and what was looked at is what is connected to.
 
 use std::collections::BTreeSet;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use nix::Result;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 use nix::sys::stat::{Mode, SFlag, fstat};
 use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 
@@ -19,6 +15,7 @@ use super::Failure;
 use crate::bird::reply::Trouble;
 use crate::host::Family;
 use crate::host::beneath::{describe, open_beneath, open_root, read_link};
+use crate::host::unix_socket::connect_to;
 
 /// The folders in which a socket may be: Calico's, the one that Calico's own code falls back to, Debian's.
 const FOLDERS: [&str; 3] = ["/var/run/calico", "/var/run/bird", "/run/bird"];
@@ -173,21 +170,6 @@ fn root_of(root: &OwnedFd, process: &str) -> Result<OwnedFd> {
 
 fn look_up(root: &OwnedFd, path: &str) -> Result<OwnedFd> {
     open_beneath(root, path, OFlag::O_PATH)
-}
-
-/// Connects without ever waiting: a full queue gives `EAGAIN`.
-fn connect_to(found: &impl AsFd, is_machine: bool, path: &str) -> Result<UnixStream> {
-    let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
-    let stream = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
-    let by_descriptor = format!("/proc/self/fd/{}", found.as_fd().as_raw_fd());
-    match connect(stream.as_raw_fd(), &UnixAddr::new(by_descriptor.as_str())?) {
-        // Without a mounted /proc only the path itself is left.
-        Err(Errno::ENOENT) if is_machine => {
-            connect(stream.as_raw_fd(), &UnixAddr::new(path)?)?;
-        }
-        result => result?,
-    }
-    Ok(UnixStream::from(stream))
 }
 
 fn kind_of(errno: Errno) -> Trouble {

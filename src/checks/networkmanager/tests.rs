@@ -1,0 +1,141 @@
+//! Verdicts on evidence that is made up.
+
+use super::*;
+use crate::host::Reading;
+
+const CALICO: &str = "[keyfile]\nunmanaged-devices=interface-name:cali*;interface-name:tunl*\n";
+
+/// Evidence of a node on which `NetworkManager` is installed and systemd-networkd runs, with these files.
+fn node(files: &[(&str, &str)]) -> Evidence {
+    let text = |text: &str| Reading { bytes: text.as_bytes().to_vec(), ..Reading::begin() };
+    let missing = || Reading::failed(Outcome::Missing, "no such file");
+    let absent = ["host/run/dhcpcd/pid", "host/run/dhcpcd.pid", "host/etc/dhcpcd.conf"]
+        .into_iter()
+        .chain(["host/etc/network/interfaces", "host/run/systemd/netif/state"])
+        .map(|path| (path.to_owned(), missing()));
+    let usual = [
+        ("networkmanager/version", "1.42.4\n"),
+        ("networkmanager/dbus.json", "{\"running\":false}"),
+        ("network/rules.json", "{\"rules\":[]}"),
+        ("network/addresses.json", "{\"addresses\":[]}"),
+        (
+            "network/links.json",
+            "{\"links\":[{\"index\":7,\"name\":\"cali1\",\"kind\":\"veth\",\"flags\":[\"up\"]}]}",
+        ),
+    ];
+    let there = usual.iter().chain(files).map(|(path, it)| ((*path).to_owned(), text(it)));
+    absent.chain(there).collect()
+}
+
+fn judged(files: &[(&str, &str)]) -> Vec<Finding> {
+    all(&node(files), &Asked::default())
+}
+
+fn find<'a>(findings: &'a [Finding], id: &str) -> &'a Finding {
+    findings.iter().find(|finding| finding.id == id).unwrap()
+}
+
+fn cali1(files: &[(&str, &str)]) -> Finding {
+    let findings = judged(files);
+    let is_it = |finding: &&Finding| finding.evidence.get("interface") == Some(&json!("cali1"));
+    findings.iter().find(is_it).unwrap().clone()
+}
+
+#[test]
+fn the_file_of_calicos_documentation_is_well_and_without_it_the_veth_is_taken() {
+    let conf = "host/etc/NetworkManager/conf.d/calico.conf";
+    let finding = cali1(&[(conf, CALICO)]);
+    assert_eq!(finding.level, Level::Ok, "{}", finding.summary);
+    assert_eq!(finding.evidence["decidedBy"], "/etc/NetworkManager/conf.d/calico.conf:2");
+    let finding = cali1(&[(conf, "")]);
+    assert_eq!(finding.evidence["managed"], true, "{}", finding.summary);
+    assert_eq!(finding.changes.len(), 1, "nobody runs who could reload");
+}
+
+#[test]
+fn what_udev_marks_is_left_alone_but_not_by_a_line_that_lasts() {
+    let udev = ("host/run/udev/data/n7", "I:1\nE:ID_NET_DRIVER=veth\nE:NM_UNMANAGED=1\n");
+    let finding = cali1(&[udev]);
+    assert_eq!((finding.level, &finding.evidence["decidedBy"]), (Level::Info, &json!("udev")));
+    // udev knows others, so it has not come to this one yet.
+    let finding = cali1(&[("host/run/udev/data/n2", "I:1\n")]);
+    assert_eq!(finding.level, Level::Unknown, "{}", finding.summary);
+}
+
+#[test]
+fn a_file_that_glib_refuses_fails_and_no_interface_is_judged() {
+    let findings = judged(&[("host/etc/NetworkManager/conf.d/x.conf", "unmanaged")]);
+    let service = find(&findings, "networkmanager.service");
+    assert_eq!(service.level, Level::Fail);
+    assert!(
+        service.summary.contains("/etc/NetworkManager/conf.d/x.conf: line 1"),
+        "{}",
+        service.summary
+    );
+}
+
+#[test]
+fn who_is_not_root_and_owns_the_name_is_not_believed() {
+    let lie =
+        "{\"running\":true,\"uid\":1000,\"devices\":[{\"interface\":\"cali1\",\"managed\":false}]}";
+    let conf = ("host/etc/NetworkManager/conf.d/a.conf", "");
+    let finding = cali1(&[("networkmanager/dbus.json", lie), conf]);
+    assert_eq!((finding.level, &finding.evidence["live"]), (Level::Fail, &Value::Null));
+}
+
+#[test]
+fn networkd_that_takes_a_pods_interface_is_named_with_its_line() {
+    let state = ("host/run/systemd/netif/state", "OPER_STATE=routable\n");
+    let all = ("host/etc/systemd/network/50-all.network", "[Match]\nName=*\n[Network]\nDHCP=yes\n");
+    let findings = judged(&[state, all]);
+    let finding = find(&findings, "networkmanager.networkd");
+    assert_eq!(finding.level, Level::Fail);
+    assert!(
+        finding.summary.contains("/etc/systemd/network/50-all.network:2"),
+        "{}",
+        finding.summary
+    );
+    let findings = judged(&[state]);
+    assert_eq!(find(&findings, "networkmanager.networkd").level, Level::Warn, "foreign routes");
+    let no = "[Network]\nManageForeignRoutes=no\nManageForeignRoutingPolicyRules=no\n";
+    let findings = judged(&[state, ("host/etc/systemd/networkd.conf.d/calico.conf", no)]);
+    assert_eq!(find(&findings, "networkmanager.networkd").level, Level::Ok);
+    assert_eq!(find(&judged(&[]), "networkmanager.networkd").level, Level::Skip);
+}
+
+#[test]
+fn rules_of_nm_cloud_setup_fail_and_name_the_timer() {
+    let rules = "{\"rules\":[{\"priority\":0,\"table\":255},{\"priority\":30400,\"table\":30400}]}";
+    let findings = judged(&[("network/rules.json", rules)]);
+    let finding = find(&findings, "networkmanager.cloud-setup");
+    assert_eq!(finding.level, Level::Fail);
+    assert!(finding.remedy[0].contains("nm-cloud-setup.timer"));
+}
+
+#[test]
+fn dhcpcd_ifupdown_and_netplan_are_found_out() {
+    let findings = judged(&[
+        ("host/etc/dhcpcd.conf", "denyinterfaces eth0\n"),
+        ("host/run/dhcpcd/pid", "7\n"),
+        ("host/etc/network/interfaces", "iface cali1 inet dhcp\n"),
+        ("host/etc/netplan/a.yaml", "network: {ethernets: {x: {match: {name: \"cal*\"}}}}\n"),
+    ]);
+    assert_eq!(find(&findings, "networkmanager.dhcpcd").level, Level::Fail);
+    assert_eq!(find(&findings, "networkmanager.netplan").level, Level::Fail);
+    let ifupdown = find(&findings, "networkmanager.ifupdown");
+    assert_eq!(ifupdown.level, Level::Warn);
+    assert!(ifupdown.summary.starts_with("/etc/network/interfaces:1"), "{}", ifupdown.summary);
+}
+
+#[test]
+fn only_the_interfaces_that_were_asked_for_are_judged() {
+    let asked =
+        Asked { interfaces: vec!["cali1".to_owned(), "caliX".to_owned()], ..Asked::default() };
+    let findings = all(&node(&[("host/etc/NetworkManager/conf.d/a.conf", CALICO)]), &asked);
+    let names: Vec<_> = findings
+        .iter()
+        .filter(|finding| finding.id == "networkmanager.device")
+        .map(|finding| (finding.evidence["interface"].clone(), finding.evidence["exists"].clone()))
+        .collect();
+    assert_eq!(names, [(json!("cali1"), json!(true)), (json!("caliX"), json!(false))]);
+}
