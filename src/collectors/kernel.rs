@@ -37,7 +37,7 @@ pub(super) const COLLECTOR: Collector = Collector {
         Artifact::file("/proc/pressure/memory").public(),
         Artifact::file("/proc/config.gz").public(),
         Artifact::file("/sys/kernel/security/lockdown").public(),
-        Artifact::command("kernel/sysctl", "sysctl -a"),
+        Artifact::new(Cow::Borrowed("kernel/sysctl"), Source::Settings),
         Artifact::file("/etc/sysctl.conf"),
         Artifact::new(Cow::Borrowed("logs/kernel.log"), Source::KernelLog),
     ],

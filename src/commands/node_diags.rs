@@ -130,7 +130,14 @@ impl Diags<'_> {
         let (items, received) = mpsc::channel(1);
         let oldest_log = args.since.and_then(|since| host.time().checked_sub(since).ok());
         let redacted = Arc::clone(&redactor);
-        let run = Run::new(Arc::clone(&host), redacted, oldest_log, items, self.stop.subscribe());
+        let run = Run::new(
+            Arc::clone(&host),
+            redacted,
+            jobs(args),
+            oldest_log,
+            items,
+            self.stop.subscribe(),
+        );
         let collecting = tokio::spawn(collect(run, tasks, left_out, side_by_side));
         recorder.record(received).await;
         collecting.await.context("the collection ended before its time")?;
