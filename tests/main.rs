@@ -16,6 +16,7 @@ mod faults;
 mod formats;
 mod hostile_sockets;
 mod lab;
+mod memory;
 mod netlink;
 mod node_diags;
 mod node_status;

@@ -25,6 +25,9 @@ use super::{FOLDER, Output, entry_path};
 /// The most data in one gzip member. What a reader loses of compression by starting anew is under 1 % here.
 pub(super) const PART: usize = 1 << 20;
 
+/// Pieces of a part that are together smaller than this are put into one.
+const TOGETHER: usize = 64 << 10;
+
 /// Tar's unit: headers fill one, data are padded to a multiple.
 const BLOCK: usize = 512;
 
@@ -41,9 +44,10 @@ const UNKNOWN_SIZE: u64 = 4 << 30;
 /// What an archive deliberately holds twice: short at its beginning, whole at its end.
 const WRITTEN_TWICE: [&str; 2] = ["manifest.json", "summary.txt"];
 
-/// gzip's level for a bundle. On 94 MB of Felix's log, one thread: level 2 0.35 s and 13.1 MB, level 3 0.48 s
-/// and 12.4 MB, level 4 0.58 s and 11.7 MB, level 6 0.80 s and 10.8 MB (GNU gzip -6: 1.53 s and 10.9 MB).
-pub const DEFAULT_LEVEL: u32 = 3;
+/// gzip's level for a bundle. On 55 MB of Felix's log, one thread: level 1 0.14 s and 12.2 MB, level 2 0.25 s and
+/// 9.3 MB, level 3 0.39 s and 8.7 MB, level 4 0.48 s and 8.3 MB, level 6 0.71 s and 8.0 MB (pigz -6: 1.0 s and 7.8 MB).
+/// A sick node's time is worth more than a few per cent of a file that is sent once.
+pub const DEFAULT_LEVEL: u32 = 2;
 
 /// Why an archive cannot be written.
 #[derive(Debug, thiserror::Error)]
@@ -123,7 +127,8 @@ pub struct Entry {
     path: String,
     bytes: u64,
     /// What waits to become a part; less than [`PART`].
-    pending: Vec<u8>,
+    pending: Vec<Vec<u8>>,
+    pending_bytes: usize,
     parts: VecDeque<JoinHandle<io::Result<Vec<u8>>>>,
     /// Parts that are compressed, in order.
     members: Vec<Vec<u8>>,
@@ -158,7 +163,7 @@ impl Compressor {
     }
 
     /// Starts to compress `pieces` as one gzip member; waits while all threads are at work.
-    async fn member(&self, pieces: [Vec<u8>; 2]) -> JoinHandle<io::Result<Vec<u8>>> {
+    async fn member(&self, pieces: Vec<Vec<u8>>) -> JoinHandle<io::Result<Vec<u8>>> {
         // The semaphore is never closed; without a permit there would only be one thread more.
         let permit = Arc::clone(&self.threads).acquire_owned().await.ok();
         let encoders = Arc::clone(&self.encoders);
@@ -194,6 +199,7 @@ impl Entry {
             compressor: compressor.clone(),
             bytes: 0,
             pending: Vec::new(),
+            pending_bytes: 0,
             parts: VecDeque::new(),
             members: Vec::new(),
             failure: None,
@@ -216,23 +222,23 @@ impl Entry {
     /// uncompressed. If the future is dropped while it waits, the entry is not whole and must be dropped too.
     pub async fn push(&mut self, chunk: Vec<u8>) {
         self.bytes += chunk.len() as u64;
-        if self.pending.is_empty() && chunk.len() < PART {
-            self.pending = chunk;
-            return;
-        }
+        let mut chunk = chunk;
         // Parts are cut by size alone, so that the same data give the same archive however they came.
-        let mut rest = chunk.as_slice();
-        while self.pending.len() + rest.len() >= PART {
-            let (head, tail) = rest.split_at(PART - self.pending.len());
-            self.pending.extend_from_slice(head);
-            rest = tail;
+        while self.pending_bytes + chunk.len() >= PART {
+            let rest = chunk.split_off(PART - self.pending_bytes);
+            self.pending.push(chunk);
+            chunk = rest;
+            self.pending_bytes = 0;
             let part = std::mem::take(&mut self.pending);
-            self.parts.push_back(self.compressor.member([part, Vec::new()]).await);
+            self.parts.push_back(self.compressor.member(part).await);
         }
-        if self.pending.capacity() < PART && !rest.is_empty() {
-            self.pending.reserve_exact(PART - self.pending.len());
+        self.pending_bytes += chunk.len();
+        match self.pending.last_mut() {
+            // Many small ones are one.
+            Some(last) if last.len() + chunk.len() <= TOGETHER => last.extend_from_slice(&chunk),
+            _ if chunk.is_empty() => {}
+            _ => self.pending.push(chunk),
         }
-        self.pending.extend_from_slice(rest);
     }
 
     /// How many compressed bytes of it wait in memory.
@@ -259,15 +265,16 @@ impl Entry {
     /// All has come; `modified` is the time that unpacking gives the file.
     pub async fn finish(mut self, modified: Timestamp) -> Finished {
         let header = header(&self.path, self.bytes, modified);
-        let mut pending = std::mem::take(&mut self.pending);
-        pending.resize(pending.len() + padding(self.bytes), 0);
-        let (header, first) = if self.bytes < PART as u64 {
-            (Vec::new(), header)
+        let mut last = std::mem::take(&mut self.pending);
+        last.push(vec![0; padding(self.bytes)]);
+        let header = if self.bytes < PART as u64 {
+            last.insert(0, header);
+            Vec::new()
         } else {
-            (stored(&header), Vec::new())
+            stored(&header)
         };
-        if !first.is_empty() || !pending.is_empty() {
-            self.parts.push_back(self.compressor.member([first, pending]).await);
+        if last.iter().any(|piece| !piece.is_empty()) {
+            self.parts.push_back(self.compressor.member(last).await);
         }
         Finished { entry: self, header }
     }

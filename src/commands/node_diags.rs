@@ -297,10 +297,15 @@ fn side_by_side() -> usize {
     places.clamp(1, collect::SIDE_BY_SIDE)
 }
 
-/// Threads that compress: half of the cores, for a sick node is not to be loaded.
+/// Threads that compress by default at most: each holds some 2 MiB, and what is read does not come quicker than these
+/// take it.
+const MOST_JOBS: usize = 4;
+
+/// Threads that compress, and as many that redact: half of the cores, for a sick node is not to be loaded.
 fn jobs(args: &cli::NodeDiags) -> usize {
     match args.jobs {
         Some(jobs) => usize::from(jobs),
-        None => std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1)),
+        None => std::thread::available_parallelism()
+            .map_or(1, |cores| (cores.get() / 2).clamp(1, MOST_JOBS)),
     }
 }

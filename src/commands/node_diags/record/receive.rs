@@ -21,7 +21,7 @@ use crate::host::Collected;
 const FREE: u64 = 256 << 10;
 
 /// Compressed bytes that all items together may hold beyond that.
-const ROOM: u32 = 12 << 20;
+const ROOM: u32 = 8 << 20;
 
 /// An item that has come whole.
 pub(super) struct Parcel {

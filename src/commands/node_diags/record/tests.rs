@@ -95,7 +95,7 @@ fn contents(bundle: &Path) -> Vec<(String, u64)> {
 fn told(recorder: &Recorder, path: &str) -> (Outcome, u64) {
     let mut items = recorder.items.iter();
     let item = items.rfind(|item| item.path == path);
-    item.map(|item| (item.outcome, item.bytes)).unwrap_or_else(|| panic!("nothing of {path}"))
+    item.map_or_else(|| panic!("nothing of {path}"), |item| (item.outcome, item.bytes))
 }
 
 /// Lets `feed` fill a recorder; what it told of the items, and what is in the bundle.
