@@ -41,16 +41,14 @@ fn peak(child: &mut Child) -> u64 {
     peak
 }
 
-/// 300 MB: logs that do not compress, each as large as is kept of one, and holes, which do.
+/// Logs as large as is kept of one: one that hardly compresses, and one that is a hole.
 #[test]
 fn memory_does_not_grow_with_the_logs_be_they_compressible_or_not() {
     let root = Root::new();
     let logs = root.at("/var/log/calico");
     fs::create_dir(&logs).unwrap();
-    for number in 0..2 {
-        noise(&logs.join(format!("noise-{number}")), 64 * MIB, number);
-        fs::File::create(logs.join(format!("hole-{number}"))).unwrap().set_len(86 * MIB).unwrap();
-    }
+    noise(&logs.join("noise"), 64 * MIB, 1);
+    fs::File::create(logs.join("hole")).unwrap().set_len(86 * MIB).unwrap();
     let bundle = tempfile::tempdir().unwrap();
     let mut child = Command::new(env!("CARGO_BIN_EXE_calivet"))
         .arg("--root")
@@ -66,9 +64,7 @@ fn memory_does_not_grow_with_the_logs_be_they_compressible_or_not() {
         Command::new("tar").arg("-tvzf").arg(bundle.path().join("x.tar.gz")).output().unwrap();
     assert!(tar.status.success(), "{tar:?}");
     let listing = String::from_utf8(tar.stdout).unwrap();
-    for number in 0..2 {
-        let whole = format!(" {} ", 64 * MIB);
-        let line = listing.lines().find(|line| line.ends_with(&format!("logs/noise-{number}")));
-        assert!(line.is_some_and(|line| line.contains(&whole)), "{listing}");
-    }
+    let whole = format!(" {} ", 64 * MIB);
+    let line = listing.lines().find(|line| line.ends_with("logs/noise"));
+    assert!(line.is_some_and(|line| line.contains(&whole)), "{listing}");
 }

@@ -200,7 +200,11 @@ fn assert_nothing_lost(bytes: &[u8], samples: &Samples, ends: &[usize], cut: usi
             got == Some(content) || (path == "manifest.json" && got == Some(last))
         };
         assert!(right(ours.0.get(path)), "cut at {cut}: {path}, of {:?}", ours.0.keys());
-        assert!(right(theirs.get(path)), "cut at {cut}: {path}, of {:?}", theirs.keys());
+        // Of an archive that is cut within the last manifest, tar puts what there is of it in the first one's place.
+        let partly = path == "manifest.json"
+            && cut > ends[ends.len() - 2]
+            && theirs.get(path).is_some_and(|got| last.starts_with(got));
+        assert!(right(theirs.get(path)) || partly, "cut at {cut}: {path}, of {:?}", theirs.keys());
     }
     assert!(ours.0.len() <= whole.len() + 1, "cut at {cut}: {:?}", ours.0.keys());
 }
