@@ -6,7 +6,7 @@
 #
 # CALIVET names the binary (default: the static release build), CALICOCTL that of calicoctl if there is one.
 # Each figure is the best of ROUNDS (default 5), and the contestants take turns. Memory is the largest process's
-# and takes GNU time.
+# and takes GNU time. SOS=yes adds `sos report -o networking`, once, if it is installed: it takes more than a minute.
 set -euo pipefail
 here=$(realpath "$(dirname "${BASH_SOURCE[0]}")")
 rounds=${1-5}
@@ -101,6 +101,9 @@ birds() {
 }
 readonly logs=(/var/log/calico /var/log/pods)
 
+if [[ ${SOS-} == yes ]] && command -v sos >/dev/null; then
+    once sos 1 sos report -o networking --batch --tmp-dir "$work"
+fi
 for ((round = 0; round < rounds; round++)); do
     once status 50 "$CALIVET" node status
     once birds 50 birds
@@ -108,9 +111,13 @@ for ((round = 0; round < rounds; round++)); do
     once diags 1 "$CALIVET" node diags --output-file "$work/calivet.tar.gz"
     once steps 1 bash --norc calicoctl-steps
     once tar 1 tar -czf logs.tar.gz "${logs[@]}"
-    if command -v pigz >/dev/null; then
-        once pigz 1 tar -I 'pigz -6' -cf logs.tar.gz "${logs[@]}"
-    fi
+    for threads in 1 2; do
+        once "diags$threads" 1 "$CALIVET" node diags --jobs "$threads" --output-file "$work/calivet.tar.gz"
+        once "logs$threads" 1 "$CALIVET" node diags --only logs --jobs "$threads" --output-file "$work/calivet.tar.gz"
+        if command -v pigz >/dev/null; then
+            once "pigz$threads" 1 tar -I "pigz -6 -p $threads" -cf logs.tar.gz "${logs[@]}"
+        fi
+    done
     [[ -z ${CALICOCTL-} ]] || once calicoctl-diags 1 "$CALICOCTL" node diags
 done
 
@@ -127,9 +134,18 @@ heading 'node diags'
 show diags 'calivet node diags'
 show steps "calicoctl's commands and steps in a shell"
 show tar 'tar -cz of the logs alone'
-[[ -z ${wall[pigz]-} ]] || show pigz 'tar with pigz -6 of the logs alone'
+for threads in 1 2; do
+    show "diags$threads" "calivet node diags --jobs $threads"
+    show "logs$threads" "calivet node diags --jobs $threads --only logs"
+    [[ -z ${wall[pigz$threads]-} ]] || show "pigz$threads" "tar with pigz -6 -p $threads of the logs alone"
+done
+[[ -z ${wall[sos]-} ]] || show sos 'sos report -o networking'
 [[ -z ${CALICOCTL-} ]] || show calicoctl-diags 'calicoctl node diags'
 ratio diags steps "calivet / calicoctl's steps"
 ratio diags tar 'calivet / tar -cz'
-[[ -z ${wall[pigz]-} ]] || ratio diags pigz 'calivet / pigz -6'
+for threads in 1 2; do
+    [[ -z ${wall[pigz$threads]-} ]] || ratio "diags$threads" "pigz$threads" "calivet / pigz -6, threads: $threads"
+    [[ -z ${wall[pigz$threads]-} ]] || ratio "logs$threads" "pigz$threads" "the logs alone / pigz -6, threads: $threads"
+done
+[[ -z ${wall[sos]-} ]] || ratio diags sos 'calivet / sos report'
 [[ -z ${CALICOCTL-} ]] || ratio diags calicoctl-diags 'calivet / calicoctl'

@@ -8,19 +8,20 @@ mod stop;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt::Write as _;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
-use tokio::sync::{Semaphore, SemaphorePermit, mpsc, oneshot, watch};
-use tokio::task::{Id, JoinSet};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::task::{Id, JoinSet, spawn_blocking};
 
 use crate::collectors::{self, Collector, Node, Rows};
 use crate::host::{Artifact, Collected, Found, Host, Outcome, Reading, Sensitivity, Source, Tree};
-use crate::redact::Redactor;
+use crate::redact::{Redactor, Stream};
 
 pub use stop::Stop;
 
@@ -28,12 +29,9 @@ pub use stop::Stop;
 /// each holds a few MiB at most.
 pub const SIDE_BY_SIDE: usize = 8;
 
-/// Files of more bytes than this are large: only [`LARGE_AT_ONCE`] of them are read at a time, for each that is
-/// under way holds some 8 MiB, and reading more at once makes nothing quicker.
-pub const LARGE: u64 = 1 << 20;
-
-/// How many large items are under way at once.
-pub const LARGE_AT_ONCE: usize = 1;
+/// What comes in chunks smaller than this is redacted on the runtime's own thread: to hand it to another would cost
+/// more.
+const WORTH_A_THREAD: usize = 32 << 10;
 
 /// What is run as one: it takes one place among those that run side by side.
 #[derive(Debug, Clone)]
@@ -51,8 +49,6 @@ pub enum Work {
     Artifacts(Vec<Artifact>),
     /// A folder: its files become tasks when it has been listed.
     Tree(Tree),
-    /// A file of a folder, with the time at which it was last written and its size in bytes.
-    Leaf(Artifact, Timestamp, u64),
 }
 
 /// An artifact that is being read, or that was left out.
@@ -64,16 +60,7 @@ pub struct Item {
     pub bytes: mpsc::Receiver<Vec<u8>>,
     /// What happened, when all bytes have come. Without an end it is nothing: what it was a part of broke off,
     /// and is told of by an item of its own.
-    pub end: oneshot::Receiver<End>,
-}
-
-/// How the reading of an artifact ended.
-#[derive(Debug)]
-pub struct End {
-    /// What happened.
-    pub collected: Collected,
-    /// When its content last changed, where that is known.
-    pub modified: Option<Timestamp>,
+    pub end: oneshot::Receiver<Collected>,
 }
 
 /// The tasks of a collector on this node, in the order of its rows.
@@ -114,18 +101,22 @@ pub struct Run {
     stop: watch::Receiver<Option<Stop>>,
     /// Folders of which a file did not answer, and what was said of it.
     hung: Mutex<HashMap<PathBuf, String>>,
-    large: Semaphore,
+    /// Threads that redact.
+    threads: Semaphore,
     #[cfg(test)]
     panics_at: Option<&'static str>,
+    #[cfg(test)]
+    panics_within: Option<&'static str>,
 }
 
 impl Run {
-    /// A run on `host` whose items go to `items`. Once `stop` holds a reason, what is under way ends with what
+    /// A run on `host` whose items go to `items`, redacted on at most `jobs` threads beside the runtime's. Once `stop` holds a reason, what is under way ends with what
     /// was read of it, and what was not begun is left out.
     #[must_use]
     pub fn new(
         host: Arc<Host>,
         redactor: Arc<Redactor>,
+        jobs: usize,
         oldest_log: Option<Timestamp>,
         items: mpsc::Sender<Item>,
         stop: watch::Receiver<Option<Stop>>,
@@ -137,9 +128,11 @@ impl Run {
             items,
             stop,
             hung: Mutex::default(),
-            large: Semaphore::new(LARGE_AT_ONCE),
+            threads: Semaphore::new(jobs.clamp(1, Semaphore::MAX_PERMITS)),
             #[cfg(test)]
             panics_at: None,
+            #[cfg(test)]
+            panics_within: None,
         }
     }
 
@@ -179,9 +172,6 @@ impl Run {
                     self.done(task, artifact, Reading::failed(outcome, reason)).await;
                 }
             }
-            Work::Leaf(artifact, ..) => {
-                self.done(task, artifact, Reading::failed(outcome, reason)).await;
-            }
             Work::Tree(tree) => {
                 self.done(task, &folder(tree), Reading::failed(outcome, reason)).await;
             }
@@ -192,14 +182,8 @@ impl Run {
         match &task.work {
             Work::Artifacts(artifacts) => {
                 for artifact in artifacts {
-                    self.artifact(&task, artifact, None).await;
+                    self.artifact(&task, artifact).await;
                 }
-            }
-            Work::Leaf(artifact, modified, bytes) => {
-                // Known beforehand: what waits for its turn need not be read into memory.
-                let permit = if *bytes > LARGE { self.large_turn().await } else { None };
-                self.artifact(&task, artifact, Some(*modified)).await;
-                drop(permit);
             }
             Work::Tree(tree) => return self.tree(&task, tree).await,
         }
@@ -246,7 +230,7 @@ impl Run {
                 };
                 self.done(task, &artifact, reading).await;
             } else {
-                let work = Work::Leaf(artifact, found.modified, found.bytes);
+                let work = Work::Artifacts(vec![artifact]);
                 tasks.push(Task { collector: task.collector, work });
             }
         }
@@ -265,7 +249,7 @@ impl Run {
     }
 
     /// Reads one artifact, redacts it as it comes, and sends what is left.
-    async fn artifact(&self, task: &Task, artifact: &Artifact, modified: Option<Timestamp>) {
+    async fn artifact(&self, task: &Task, artifact: &Artifact) {
         if let Some((outcome, reason)) = self.not_begun(artifact) {
             self.done(task, artifact, Reading::failed(outcome, reason)).await;
             return;
@@ -274,13 +258,19 @@ impl Run {
         let Some(end) = self.begin(artifact, bytes).await else { return };
         #[cfg(test)]
         assert_ne!(self.panics_at, Some(artifact.path().as_ref()), "on purpose");
-        let mut stream = match artifact.sensitivity {
+        let stream = match artifact.sensitivity {
             Sensitivity::Public => self.redactor.stream_values_only(),
             _ => self.redactor.stream(),
         }
         .of(&artifact.path());
         let (chunks, mut received) = mpsc::channel::<Vec<u8>>(1);
-        let mut sent = Sent { sender, digest: Sha256::new(), bytes: 0 };
+        let mut outgoing = Outgoing {
+            stream,
+            digest: Sha256::new(),
+            bytes: 0,
+            #[cfg(test)]
+            panics: self.panics_within == Some(artifact.path().as_ref()),
+        };
         let mut came = 0;
         // When the run is to end, the host is asked for no more; what has come is redacted and kept.
         let read = async {
@@ -297,23 +287,42 @@ impl Run {
         let redact = async {
             while let Some(chunk) = received.recv().await {
                 came += chunk.len() as u64;
-                sent.send(stream.push(chunk)).await;
+                let redacted;
+                (outgoing, redacted) = self.redact(outgoing, chunk).await;
+                send(&sender, redacted).await;
             }
+            outgoing
         };
-        let (mut reading, ()) = tokio::join!(read, redact);
-        let (rest, redactions) = stream.finish();
-        sent.send(rest).await;
+        let (mut reading, outgoing) = tokio::join!(read, redact);
+        let Ended { rest, redactions, bytes, sha256 } = outgoing.end();
+        send(&sender, rest).await;
         reading.original_bytes = reading.original_bytes.max(came);
         self.remember_if_hung(artifact, &reading);
 
         let mut collected = self.collected(task, artifact, reading);
-        if sent.bytes > 0 || matches!(collected.outcome, Outcome::Ok | Outcome::Truncated) {
-            collected.bytes = sent.bytes;
-            collected.sha256 = Some(hex(&sent.digest.finalize()));
+        if bytes > 0 || matches!(collected.outcome, Outcome::Ok | Outcome::Truncated) {
+            collected.bytes = bytes;
+            collected.sha256 = Some(sha256);
         }
         collected.redactions = redactions;
         // The receiver is gone only when the run is: then nobody wants to know.
-        let _ = end.send(End { collected, modified });
+        let _ = end.send(collected);
+    }
+
+    /// Redacts the next chunk, a large one on a thread that may take its time: the runtime's has others to serve. A
+    /// panic there is one here.
+    async fn redact(&self, mut outgoing: Outgoing, chunk: Vec<u8>) -> (Outgoing, Vec<u8>) {
+        if chunk.len() < WORTH_A_THREAD {
+            let redacted = outgoing.push(chunk);
+            return (outgoing, redacted);
+        }
+        // The semaphore is never closed; without a permit there would only be one thread more.
+        let _permit = self.threads.acquire().await.ok();
+        let redacting = spawn_blocking(move || {
+            let redacted = outgoing.push(chunk);
+            (outgoing, redacted)
+        });
+        redacting.await.unwrap_or_else(|error| resume_unwind(error.into_panic()))
     }
 
     /// Why an artifact is not even begun.
@@ -347,19 +356,11 @@ impl Run {
         &self,
         artifact: &Artifact,
         bytes: mpsc::Receiver<Vec<u8>>,
-    ) -> Option<oneshot::Sender<End>> {
+    ) -> Option<oneshot::Sender<Collected>> {
         let (sender, end) = oneshot::channel();
         let path = self.redactor.redact_name(&artifact.path());
         self.items.send(Item { path, bytes, end }).await.ok()?;
         Some(sender)
-    }
-
-    /// Waits for the turn of a large file. `None`: the run is to end.
-    async fn large_turn(&self) -> Option<SemaphorePermit<'_>> {
-        tokio::select! {
-            permit = self.large.acquire() => permit.ok(),
-            _ = self.stopped() => None,
-        }
     }
 
     /// Waits until the run is to end, and why.
@@ -384,7 +385,7 @@ impl Run {
         let collected = self.collected(task, artifact, reading);
         let (_, no_bytes) = mpsc::channel(1);
         if let Some(end) = self.begin(artifact, no_bytes).await {
-            let _ = end.send(End { collected, modified: None });
+            let _ = end.send(collected);
         }
     }
 
@@ -404,25 +405,50 @@ impl Run {
             started: reading.started,
             duration_ms: u64::try_from(reading.duration.as_millis()).unwrap_or(u64::MAX),
             exit_status: reading.exit_status,
-            redactions: std::collections::BTreeMap::new(),
+            redactions: BTreeMap::new(),
         }
     }
 }
 
-/// What was sent of an artifact.
-struct Sent {
-    sender: mpsc::Sender<Vec<u8>>,
+/// An artifact on its way out.
+struct Outgoing {
+    stream: Stream,
     digest: Sha256,
     bytes: u64,
+    #[cfg(test)]
+    panics: bool,
 }
 
-impl Sent {
-    async fn send(&mut self, chunk: Vec<u8>) {
-        if !chunk.is_empty() {
-            self.digest.update(&chunk);
-            self.bytes += chunk.len() as u64;
-            let _nobody_listens = self.sender.send(chunk).await;
-        }
+/// What is known of it when all has come.
+struct Ended {
+    /// What was held back of it.
+    rest: Vec<u8>,
+    redactions: BTreeMap<String, u64>,
+    bytes: u64,
+    sha256: String,
+}
+
+impl Outgoing {
+    fn push(&mut self, chunk: Vec<u8>) -> Vec<u8> {
+        #[cfg(test)]
+        assert!(!self.panics, "on purpose");
+        let redacted = self.stream.push(chunk);
+        self.digest.update(&redacted);
+        self.bytes += redacted.len() as u64;
+        redacted
+    }
+
+    fn end(mut self) -> Ended {
+        let (rest, redactions) = self.stream.finish();
+        self.digest.update(&rest);
+        let bytes = self.bytes + rest.len() as u64;
+        Ended { rest, redactions, bytes, sha256: hex(&self.digest.finalize()) }
+    }
+}
+
+async fn send(sender: &mpsc::Sender<Vec<u8>>, chunk: Vec<u8>) {
+    if !chunk.is_empty() {
+        let _nobody_listens = sender.send(chunk).await;
     }
 }
 

@@ -23,6 +23,7 @@ mod pattern;
 mod process;
 mod program;
 mod reading;
+mod sysctl;
 mod tree;
 mod unix_socket;
 
@@ -116,7 +117,7 @@ impl Host {
         Reading { bytes, ..reading }
     }
 
-    /// Reads an artifact in chunks of at most 1 MiB, which are sent as they come; the reading that is returned
+    /// Reads an artifact in chunks of at most 256 KiB, which are sent as they come; the reading that is returned
     /// holds no bytes. Ends early when the receiver is dropped.
     pub async fn stream(&self, artifact: &Artifact, chunks: mpsc::Sender<Vec<u8>>) -> Reading {
         match &self.view {
@@ -222,8 +223,9 @@ impl Host {
     }
 }
 
-/// The most bytes in one chunk of a stream.
-const CHUNK: usize = 1 << 20;
+/// The most bytes in one chunk of a stream: little enough to stay in the processor's cache while it is redacted,
+/// hashed and compressed, and to be held some times by each item that is under way.
+const CHUNK: usize = 256 << 10;
 
 /// Sends what is already in memory. `false`: nobody listens any more.
 async fn in_chunks(bytes: Vec<u8>, chunks: &mpsc::Sender<Vec<u8>>) -> bool {

@@ -17,6 +17,7 @@ mod faults;
 mod formats;
 mod hostile_sockets;
 mod lab;
+mod memory;
 mod netlink;
 mod networkmanager;
 mod node_diags;

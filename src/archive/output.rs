@@ -3,7 +3,7 @@
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Seek, SeekFrom, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::libc;
@@ -89,6 +89,19 @@ impl Output {
         match &mut self.kind {
             Kind::File { file, .. } => file.write_all(bytes),
             Kind::Stream(stream) => stream.write_all(bytes),
+        }
+    }
+
+    /// Whether what was written can be corrected.
+    pub(super) fn can_correct(&self) -> bool {
+        matches!(self.kind, Kind::File { .. })
+    }
+
+    /// Writes over what was written from `offset` on.
+    pub(super) fn correct(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        match &self.kind {
+            Kind::File { file, .. } => file.write_all_at(bytes, offset),
+            Kind::Stream(_) => Err(io::ErrorKind::NotSeekable.into()),
         }
     }
 

@@ -18,7 +18,7 @@ async fn items(
     let host = Arc::new(Host::live(root, Duration::from_secs(20)));
     let (sender, mut received) = mpsc::channel(1);
     let redactor = Arc::new(Redactor::new(&Secrets::default()));
-    let mut run = Run::new(host, redactor, None, sender, stop);
+    let mut run = Run::new(host, redactor, 1, None, sender, stop);
     change(&mut run);
     let task = |path| Task { collector: "test", work: Work::Artifacts(vec![Artifact::file(path)]) };
     let running = tokio::spawn(run.run(files.iter().copied().map(task).collect(), 2));
@@ -28,7 +28,7 @@ async fn items(
         while let Some(chunk) = item.bytes.recv().await {
             bytes.extend(chunk);
         }
-        if let Ok(End { collected, .. }) = item.end.await {
+        if let Ok(collected) = item.end.await {
             items.insert(collected.path.clone(), (collected, bytes));
         }
     }
@@ -59,6 +59,22 @@ async fn a_panic_costs_its_own_item_and_no_other() {
     assert_eq!((collected.outcome, bytes.len()), (Outcome::Failed, 0));
     let reason = collected.reason.as_deref().unwrap();
     assert!(reason.starts_with("a fault of calivet's own: "), "{reason}");
+}
+
+#[tokio::test]
+async fn a_panic_on_a_thread_that_redacts_costs_its_own_item_and_no_other() {
+    let root = root();
+    std::fs::write(root.path().join("b"), vec![b'x'; 2 * WORTH_A_THREAD]).unwrap();
+    std::fs::write(root.path().join("c"), vec![b'y'; 2 * WORTH_A_THREAD]).unwrap();
+    let (_stop, stopped) = watch::channel(None);
+    let panics = |run: &mut Run| run.panics_within = Some("host/b");
+    let items = items(root.path(), &["/a", "/b", "/c"], panics, stopped).await;
+    let (collected, bytes) = &items["host/b"];
+    assert_eq!((collected.outcome, bytes.len()), (Outcome::Failed, 0));
+    let reason = collected.reason.as_deref().unwrap();
+    assert!(reason.starts_with("a fault of calivet's own: "), "{reason}");
+    let (collected, bytes) = &items["host/c"];
+    assert_eq!((collected.outcome, bytes.len()), (Outcome::Ok, 2 * WORTH_A_THREAD));
 }
 
 #[tokio::test]

@@ -38,7 +38,7 @@ pub(super) const COLLECTOR: Collector = Collector {
         Artifact::file("/proc/pressure/memory").public(),
         Artifact::file("/proc/config.gz").public(),
         Artifact::file("/sys/kernel/security/lockdown").public(),
-        Artifact::command("kernel/sysctl", "sysctl -a"),
+        Artifact::new(Cow::Borrowed("kernel/sysctl"), Source::Settings),
         SYSCTL_CONF,
         ETC_MODULES,
         LOG,

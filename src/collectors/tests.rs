@@ -77,6 +77,7 @@ fn files_and_folders_are_absolute_and_questions_are_single_lines() {
                 Source::Leaf { .. }
                 | Source::Processes(_)
                 | Source::KernelLog
+                | Source::Settings
                 | Source::Netlink(_)
                 | Source::NetworkManager => {}
             }

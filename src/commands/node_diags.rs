@@ -133,7 +133,14 @@ impl Diags<'_> {
         let (items, received) = mpsc::channel(1);
         let oldest_log = args.since.and_then(|since| host.time().checked_sub(since).ok());
         let redacted = Arc::clone(&redactor);
-        let run = Run::new(Arc::clone(&host), redacted, oldest_log, items, self.stop.subscribe());
+        let run = Run::new(
+            Arc::clone(&host),
+            redacted,
+            jobs(args),
+            oldest_log,
+            items,
+            self.stop.subscribe(),
+        );
         let collecting = tokio::spawn(collect(run, tasks, left_out, side_by_side));
         recorder.record(received).await;
         collecting.await.context("the collection ended before its time")?;
@@ -293,10 +300,15 @@ fn side_by_side() -> usize {
     places.clamp(1, collect::SIDE_BY_SIDE)
 }
 
-/// Threads that compress: half of the cores, for a sick node is not to be loaded.
+/// Threads that compress by default at most: each holds some 2 MiB, and what is read does not come quicker than these
+/// take it.
+const MOST_JOBS: usize = 4;
+
+/// Threads that compress, and as many that redact: half of the cores, for a sick node is not to be loaded.
 fn jobs(args: &cli::NodeDiags) -> usize {
     match args.jobs {
         Some(jobs) => usize::from(jobs),
-        None => std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1)),
+        None => std::thread::available_parallelism()
+            .map_or(1, |cores| (cores.get() / 2).clamp(1, MOST_JOBS)),
     }
 }

@@ -67,6 +67,8 @@ pub enum Source {
     },
     /// The table of processes, as JSON: an array of [`crate::processes::Process`].
     Processes(Extent),
+    /// The kernel's settings, all of `/proc/sys`, as `sysctl -a` writes them.
+    Settings,
     /// The kernel's log (`/dev/kmsg`), as far as it still holds it, read without waiting for more.
     KernelLog,
     /// A table of the kernel's, asked over netlink in the network namespace in which calivet runs, as JSON.
@@ -183,6 +185,7 @@ impl Artifact {
             Source::Bird { family, question } => format!("{}: {question}", family.daemon()),
             Source::Http { port, path } => format!("http://127.0.0.1:{port}{path}"),
             Source::Processes(_) => "/proc/[0-9]*".to_owned(),
+            Source::Settings => "/proc/sys".to_owned(),
             Source::KernelLog => "/dev/kmsg".to_owned(),
             Source::Netlink(dump) => format!("netlink: {}", dump.question()),
             Source::NetworkManager => "D-Bus: org.freedesktop.NetworkManager".to_owned(),

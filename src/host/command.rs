@@ -1,6 +1,7 @@
 //! Programs: found where only root could have put them, run by absolute path with a clean environment, and ended
 //! with their whole process group when their time is over.
 
+use std::io::ErrorKind;
 use std::os::fd::AsFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
@@ -11,11 +12,10 @@ use nix::errno::Errno;
 use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
-use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::apart::{self, late, nobody_listens};
 use super::beneath;
@@ -25,6 +25,10 @@ use super::{Outcome, Reading, printable};
 
 /// How long a program that was asked to end may take, and how long what it left behind may hold its output.
 const GRACE: Duration = Duration::from_millis(200);
+
+/// How long output is let gather that comes a few bytes at a time, as that of `nft` does: to be woken for each costs
+/// both more than the bytes.
+const GATHER: Duration = Duration::from_millis(1);
 
 /// As much as a pipe holds by default.
 const PIPE: usize = 64 << 10;
@@ -158,6 +162,8 @@ impl Program {
         // After its end, what others hold open is read as long as something comes.
         let mut idle_since = begun;
         let mut exited = false;
+        // Whether little came the last time.
+        let mut few = false;
         let mut held = false;
         let outcome = loop {
             exited = exited || group.has_exited();
@@ -168,13 +174,14 @@ impl Program {
             tokio::select! {
                 // Output before time: what is there is taken, and endless output is measured where it is taken.
                 biased;
-                count = read(&mut stdout, &mut chunk), if stdout.is_some() => {
+                count = read(&mut stdout, &mut chunk, few), if stdout.is_some() => {
                     idle_since = Instant::now();
                     if !count {
                         stdout = None;
                         continue;
                     }
                     let mut piece = std::mem::replace(&mut chunk, Vec::with_capacity(PIPE));
+                    few = piece.len() < PIPE / 2;
                     let room = max_bytes - reading.original_bytes;
                     let cut = cut_at_line(&mut piece, room);
                     reading.original_bytes += piece.len() as u64;
@@ -195,7 +202,7 @@ impl Program {
                         break Some(late(limit));
                     }
                 }
-                count = read(&mut stderr, &mut complaint), if stderr.is_some() => {
+                count = read(&mut stderr, &mut complaint, false), if stderr.is_some() => {
                     if !count {
                         stderr = None;
                     }
@@ -255,12 +262,20 @@ impl Program {
     }
 }
 
-/// Reads what there is into `buffer`. `false`: the end, or an error, which a pipe does not have.
-async fn read(pipe: &mut Option<pipe::Receiver>, buffer: &mut Vec<u8>) -> bool {
-    match pipe {
-        Some(pipe) => pipe.read_buf(buffer).await.is_ok_and(|count| count > 0),
-        None => false,
+/// Reads what there is into `buffer`, when more has gathered if `later`. `false`: the end, or an error, which a pipe does
+/// not have. If the future is dropped, nothing was read.
+async fn read(pipe: &mut Option<pipe::Receiver>, buffer: &mut Vec<u8>, later: bool) -> bool {
+    let Some(pipe) = pipe else { return false };
+    while pipe.readable().await.is_ok() {
+        if later {
+            sleep(GATHER).await;
+        }
+        match pipe.try_read_buf(buffer) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            read => return read.is_ok_and(|count| count > 0),
+        }
     }
+    false
 }
 
 /// Cuts what is more than `room`, after the last whole line if there is one. Whether something was cut.

@@ -169,24 +169,24 @@ enum Stop {
     Failed(io::Error),
 }
 
-/// Hands on what `from` gives, at most `limit` bytes; returns how many there were.
+/// Hands on what `from` gives, at most `limit` bytes; returns how many there were. A chunk is no larger than what it
+/// holds: hundreds of small ones may wait at once.
 fn pump(from: &mut impl Read, limit: u64, sink: &Sink) -> Result<u64, Stop> {
     let mut sent = 0;
-    // Most of the kernel's files are small.
-    let mut size = if limit > CHUNK as u64 { NEAR } else { as_size(limit) };
+    // Most of the kernel's files are small; some give all that they hold to the first read or never.
+    let mut buffer = vec![0; NEAR.min(as_size(limit))];
     loop {
-        let mut chunk = vec![0; size.min(as_size(limit - sent))];
-        let (filled, end) = fill(from, &mut chunk);
-        chunk.truncate(filled);
+        let room = buffer.len().min(as_size(limit - sent));
+        let (filled, end) = fill(from, &mut buffer[..room]);
         sent += filled as u64;
-        if !sink.send(chunk) {
+        if !sink.send(buffer[..filled].to_vec()) {
             return Err(Stop::NobodyListens);
         }
         match end {
             Err(error) => return Err(Stop::Failed(error)),
             Ok(End::Source) => return Ok(sent),
             Ok(End::Chunk) if sent == limit => return Ok(sent),
-            Ok(End::Chunk) => size = CHUNK,
+            Ok(End::Chunk) => buffer.resize(CHUNK, 0),
         }
     }
 }

@@ -9,7 +9,7 @@ use tokio::sync::{OnceCell, mpsc};
 use super::bird_socket::{Daemons, Question};
 use super::{
     Artifact, Extent, Family, Listing, Outcome, Reading, Source, Tree, apart, command, dbus, enter,
-    file, http, in_chunks, kernel_log, netlink, process, tree,
+    file, http, in_chunks, kernel_log, netlink, process, sysctl, tree,
 };
 use crate::processes::{self, Agent, Process};
 
@@ -90,6 +90,10 @@ impl Live {
             Source::Http { port, path } => http::get(*port, path, limit, max_bytes, chunks).await,
             Source::Processes(extent) => {
                 send(process::scan(&root, *extent, limit).await, &chunks).await
+            }
+            Source::Settings => {
+                let read = move |sink: &_| sysctl::read(&root, max_bytes, sink);
+                apart::stream(limit, chunks, read).await
             }
             Source::KernelLog => {
                 send(kernel_log::read_log(&root, limit, max_bytes).await, &chunks).await

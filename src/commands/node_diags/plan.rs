@@ -103,9 +103,6 @@ pub(super) fn dry_run(
                 let credential = artifact.sensitivity == Sensitivity::Credential;
                 row(artifact.path().into_owned(), artifact.describe(), credential);
             }),
-            Work::Leaf(artifact, ..) => {
-                row(artifact.path().into_owned(), artifact.describe(), false);
-            }
             Work::Tree(tree) => {
                 let patterns = tree.include.join(",");
                 let credential = tree.sensitivity == Sensitivity::Credential;

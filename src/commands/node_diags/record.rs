@@ -1,19 +1,24 @@
 //! Puts what the collectors give into the bundle, and keeps what the status rests on.
 //!
-//! Several items are received and compressed side by side, each by a task of its own; one hand appends those that
-//! are whole. What waits in memory is bounded: the compressed data of a few small items and of two large ones.
+//! Several items are received and compressed side by side, each by a task of its own (see [`receive`]); one hand
+//! appends those that are whole. What waits in memory is bounded; an item that finds no room there goes to its place in
+//! the bundle as it comes, and the others wait until it is whole.
+
+mod receive;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 
-use crate::archive::writer::{Compressor, Entry, Packed, WriteError, Writer};
+use self::receive::{Parcel, Piece, Rooms, receive};
+use crate::archive::writer::{WriteError, Writer};
 use crate::cli::Format;
-use crate::collect::{End, Item, LARGE, LARGE_AT_ONCE, SIDE_BY_SIDE, Stop};
+use crate::collect::{Item, SIDE_BY_SIDE, Stop};
 use crate::collectors::{self, Node};
 use crate::host::{Collected, Evidence, Outcome, Reading};
 use crate::output::{self, Output};
@@ -26,15 +31,11 @@ const OPEN: usize = 2 * SIDE_BY_SIDE;
 const CLOSING: u64 = 8 << 10;
 const CLOSING_PER_ITEM: u64 = 120;
 
-/// An item that has come whole.
-struct Parcel {
-    collected: Collected,
-    /// `None`: it has no bytes.
-    entry: Option<Packed>,
-    /// The bytes of what the status rests on.
-    evidence: Option<Vec<u8>>,
-    /// Of a large item, its turn, kept until it is written.
-    permit: Option<OwnedSemaphorePermit>,
+/// An item that goes into the bundle as it comes.
+struct Through {
+    number: u64,
+    /// Outcome and reason, if it was taken back.
+    refusal: Option<(Outcome, String)>,
 }
 
 /// See the module.
@@ -49,7 +50,10 @@ pub(super) struct Recorder {
     /// Whole items whose turn has not come.
     waiting: BTreeMap<u64, Parcel>,
     begun: u64,
-    large: Arc<Semaphore>,
+    rooms: Rooms,
+    /// What has come of the item that finds no room in memory.
+    pieces: mpsc::Receiver<Piece>,
+    through: Option<Through>,
     /// What happened to each item so far.
     pub(super) items: Vec<Collected>,
     /// How many of them are in the bundle with their bytes.
@@ -80,6 +84,7 @@ impl Recorder {
         let awaited = rows.iter().map(|row| row.path().into_owned()).collect();
         let progress = output.progress();
         progress.enable_steady_tick(Duration::from_millis(100));
+        let (rooms, pieces) = Rooms::new(max_bytes.is_some(), writer.can_begin());
         Self {
             writer,
             stop,
@@ -88,7 +93,9 @@ impl Recorder {
             open: HashMap::new(),
             waiting: BTreeMap::new(),
             begun: 0,
-            large: Arc::new(Semaphore::new(LARGE_AT_ONCE)),
+            rooms,
+            pieces,
+            through: None,
             items: Vec::new(),
             written: 0,
             evidence: Evidence::default(),
@@ -109,6 +116,7 @@ impl Recorder {
                     Some(item) => self.begin(item),
                     None => more = false,
                 },
+                Some(piece) = self.pieces.recv() => self.piece(piece).await,
                 Some(joined) = self.receiving.join_next_with_id() => self.end(joined).await,
             }
         }
@@ -119,35 +127,85 @@ impl Recorder {
         let path = item.path.clone();
         let number = self.begun;
         self.begun += 1;
-        let (compressor, large) = (self.writer.compressor(), Arc::clone(&self.large));
-        let handle = self.receiving.spawn(receive(item, kept, compressor, large));
+        let room = self.rooms.room(number);
+        let handle = self.receiving.spawn(receive(item, kept, self.writer.compressor(), room));
         self.open.insert(handle.id(), (number, path));
+        self.tell_first();
+    }
+
+    /// The first item that is still coming: of a bundle that may not grow beyond a size, what is worth more gets its
+    /// place first.
+    fn first_open(&self) -> Option<u64> {
+        self.open.values().map(|(number, _)| *number).min()
+    }
+
+    fn tell_first(&self) {
+        self.rooms.first.send_replace(self.first_open().unwrap_or(self.begun));
+    }
+
+    /// Takes a part of an item that goes into the bundle as it comes.
+    async fn piece(&mut self, piece: Piece) {
+        let refusal = match piece {
+            Piece::Begin { number, path } => {
+                self.through = Some(Through { number, refusal: None });
+                match self.broken {
+                    Some(_) => Some(refused_before()),
+                    None => self.writer.begin(&path).await.err().map(|error| self.failed(error)),
+                }
+            }
+            Piece::More { path, members } => {
+                if self.through.as_ref().is_none_or(|through| through.refusal.is_some()) {
+                    return;
+                }
+                let bytes = members.iter().map(|member| member.len() as u64).sum();
+                let too_much = self.too_much(bytes);
+                if too_much.is_some() {
+                    self.writer.take_back().await;
+                    too_much
+                } else {
+                    let extended = self.writer.extend(&path, members).await;
+                    extended.err().map(|error| self.failed(error))
+                }
+            }
+        };
+        if let Some(through) = &mut self.through {
+            through.refusal = refusal;
+        }
     }
 
     async fn end(&mut self, joined: Result<(Id, Option<Parcel>), JoinError>) {
+        // Whatever the item had sent was sent before it ended.
+        while let Ok(piece) = self.pieces.try_recv() {
+            self.piece(piece).await;
+        }
         let id = joined.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
         let Some((number, path)) = self.open.remove(&id) else { return };
-        let fault = || Parcel {
-            collected: own_fault(&path, "bundle"),
-            entry: None,
-            evidence: None,
-            permit: None,
+        let through = self.through.take_if(|through| through.number == number);
+        let parcel = match joined {
+            Ok((_, parcel)) => parcel,
+            Err(_) => Some(Parcel::empty(own_fault(&path, "bundle"))),
         };
-        let parcel = joined.map_or_else(|_| Some(fault()), |(_, parcel)| parcel);
-        if let Some(mut parcel) = parcel {
-            if self.max_bytes.is_some() {
-                // It may wait for one that was begun earlier and needs a turn itself.
-                parcel.permit = None;
+        match (parcel, through) {
+            (Some(parcel), Some(through)) => self.put_rest(parcel, through).await,
+            (Some(parcel), None) => {
+                self.waiting.insert(number, parcel);
             }
-            self.waiting.insert(number, parcel);
+            (None, Some(_)) => self.writer.take_back().await,
+            (None, None) => {}
         }
-        // Of a bundle that may not grow beyond a size, what is worth more gets its place first, so what was begun
-        // later waits. It waits no longer than the limit of a single item.
-        let first_open = self.open.values().map(|(number, _)| *number).min();
-        while let Some(entry) = self.waiting.first_entry() {
-            if self.max_bytes.is_some() && first_open.is_some_and(|open| open < *entry.key()) {
-                break;
-            }
+        self.put_waiting().await;
+        self.tell_first();
+    }
+
+    /// Appends what has its turn.
+    async fn put_waiting(&mut self) {
+        // Of a bundle that may not grow beyond a size, what was begun later waits. It waits no longer than the limit
+        // of a single item.
+        let first_open = self.first_open().filter(|_| self.max_bytes.is_some());
+        while self.through.is_none()
+            && let Some(entry) = self.waiting.first_entry()
+            && first_open.is_none_or(|open| *entry.key() < open)
+        {
             let parcel = entry.remove();
             self.put(parcel).await;
         }
@@ -155,25 +213,51 @@ impl Recorder {
 
     /// Appends an item, if there is room for it.
     async fn put(&mut self, parcel: Parcel) {
-        let Parcel { mut collected, entry, mut evidence, permit: _until_written } = parcel;
+        let Parcel { mut collected, entry, evidence, room: _until_written } = parcel;
+        let mut refusal = None;
         if let Some(entry) = entry {
-            let refusal = if self.broken.is_some() {
-                let reason = "the bundle could not be written further before its turn";
-                Some((Outcome::Interrupted, reason.to_owned()))
-            } else if let Some(max) = self.max_bytes.filter(|max| !self.fits(*max, &entry)) {
-                let reason = format!("left out to keep the bundle within --max-size ({max} bytes)");
-                Some((Outcome::Skipped, reason))
-            } else {
-                entry.path().clone_into(&mut collected.path);
-                self.append(entry).await
+            refusal = match self.broken {
+                Some(_) => Some(refused_before()),
+                None => self.too_much(entry.bytes()),
             };
-            if let Some((outcome, reason)) = refusal {
-                (collected.outcome, collected.reason) = (outcome, Some(reason));
-                (collected.bytes, collected.sha256) = (0, None);
-                evidence = None;
-            } else {
-                self.written += 1;
+            if refusal.is_none() {
+                entry.path().clone_into(&mut collected.path);
+                let put = self.writer.put_packed(entry).await;
+                refusal = put.err().map(|error| self.failed(error));
             }
+        }
+        self.note(collected, evidence, refusal).await;
+    }
+
+    /// Ends an item that went into the bundle as it came.
+    async fn put_rest(&mut self, parcel: Parcel, through: Through) {
+        let Parcel { mut collected, entry, evidence, room: _until_written } = parcel;
+        let mut refusal = through.refusal;
+        if let Some(rest) = entry {
+            refusal = refusal.or_else(|| self.too_much(rest.bytes()));
+            if refusal.is_none() {
+                rest.path().clone_into(&mut collected.path);
+                refusal = self.writer.end(rest).await.err().map(|error| self.failed(error));
+            }
+        }
+        // If it was refused, or is not whole by a fault of our own.
+        self.writer.take_back().await;
+        self.note(collected, evidence, refusal).await;
+    }
+
+    /// Keeps in mind what happened to an item.
+    async fn note(
+        &mut self,
+        mut collected: Collected,
+        mut evidence: Option<Vec<u8>>,
+        refusal: Option<(Outcome, String)>,
+    ) {
+        if let Some((outcome, reason)) = refusal {
+            (collected.outcome, collected.reason) = (outcome, Some(reason));
+            (collected.bytes, collected.sha256) = (0, None);
+            evidence = None;
+        } else if collected.sha256.is_some() {
+            self.written += 1;
         }
         if let Some(awaited) = &mut self.awaited
             && awaited.remove(&collected.path)
@@ -188,9 +272,8 @@ impl Recorder {
         }
     }
 
-    /// Appends an entry. Outcome and reason, if that fails.
-    async fn append(&mut self, entry: Packed) -> Option<(Outcome, String)> {
-        let error = self.writer.put_packed(entry).await.err()?;
+    /// What is said of an item that could not be written.
+    fn failed(&mut self, error: WriteError) -> (Outcome, String) {
         let reason = match std::error::Error::source(&error) {
             Some(cause) => format!("{error}: {cause}"),
             None => error.to_string(),
@@ -201,13 +284,18 @@ impl Recorder {
             stop.get_or_insert(Stop::Output);
             first
         });
-        Some((Outcome::Failed, reason))
+        (Outcome::Failed, reason)
     }
 
-    fn fits(&self, max: u64, entry: &Packed) -> bool {
+    /// Why so many bytes more would be too much for the bundle, if they are.
+    fn too_much(&self, bytes: u64) -> Option<(Outcome, String)> {
+        let max = self.max_bytes?;
         let items = (self.items.len() + OPEN) as u64;
         let closing = CLOSING + CLOSING_PER_ITEM * items;
-        self.writer.written() + entry.bytes() + closing <= max
+        (self.writer.length() + bytes + closing > max).then(|| {
+            let reason = format!("left out to keep the bundle within --max-size ({max} bytes)");
+            (Outcome::Skipped, reason)
+        })
     }
 
     /// The node's status, from what has come, and `None` where there was a fault in computing it.
@@ -247,36 +335,8 @@ impl Recorder {
     }
 }
 
-/// Receives an item to its end and compresses it. `None`: it broke off, and is told of elsewhere.
-async fn receive(
-    mut item: Item,
-    kept: bool,
-    compressor: Compressor,
-    large: Arc<Semaphore>,
-) -> Option<Parcel> {
-    let mut entry = None;
-    let mut evidence = kept.then(Vec::new);
-    let mut permit = None;
-    while let Some(bytes) = item.bytes.recv().await {
-        let entry = entry.get_or_insert_with(|| Entry::begin(&compressor, &item.path));
-        if let Some(evidence) = &mut evidence {
-            evidence.extend_from_slice(&bytes);
-        }
-        if permit.is_none() && entry.bytes() + bytes.len() as u64 > LARGE {
-            // The semaphore is never closed.
-            permit = Arc::clone(&large).acquire_owned().await.ok();
-        }
-        entry.push(bytes).await;
-    }
-    let End { collected, modified } = item.end.await.ok()?;
-    let mut packed = None;
-    if collected.sha256.is_some() {
-        let entry = entry.unwrap_or_else(|| Entry::begin(&compressor, &item.path));
-        let entry =
-            entry.finish(modified.or(collected.modified).unwrap_or(collected.started)).await;
-        packed = Some(entry.packed().await);
-    }
-    Some(Parcel { collected, entry: packed, evidence, permit })
+fn refused_before() -> (Outcome, String) {
+    (Outcome::Interrupted, "the bundle could not be written further before its turn".to_owned())
 }
 
 /// What a bundle will say of an item: the status in it must be what a reader of the bundle computes.
