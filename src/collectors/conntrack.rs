@@ -97,6 +97,17 @@ pub(super) fn kube_proxy(node: &Node) -> Option<Artifact> {
     Some(Artifact::new(Cow::Borrowed(""), Source::File(Cow::Owned(path))))
 }
 
+/// The settings that are looked at: each costs more than the whole rest of a judgement.
+const SETTINGS_READ: &[&str] = &[
+    "nf_conntrack_buckets",
+    "nf_conntrack_count",
+    "nf_conntrack_max",
+    "nf_conntrack_tcp_timeout_close_wait",
+    "nf_conntrack_tcp_timeout_established",
+    "nf_conntrack_udp_timeout",
+    "nf_conntrack_udp_timeout_stream",
+];
+
 /// What is read for the check.
 #[must_use]
 pub fn check(node: &Node, top: bool) -> Rows {
@@ -118,7 +129,7 @@ pub fn check(node: &Node, top: bool) -> Rows {
     if top {
         artifacts.extend([netlink(ROUTES, Dump::Routes).at_most(64 << 20), logs::PODS_LISTING]);
     }
-    let mut trees = vec![Tree::new("/proc/sys/net/netfilter", &["nf_conntrack_*"]).public()];
+    let mut trees = vec![Tree::new("/proc/sys/net/netfilter", SETTINGS_READ).public()];
     trees.extend(kernel::configuration());
     Rows { artifacts, trees }
 }

@@ -22,8 +22,8 @@
 //! is dropped, and `missed` says how many entries any row may lack for that. Where it is 0, all rows are exact.
 
 use std::collections::HashMap;
-use std::hash::Hash;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::hash::{Hash, Hasher};
+use std::net::{IpAddr, Ipv4Addr};
 
 use serde::Serialize;
 
@@ -39,20 +39,46 @@ const GET: u8 = 1;
 const ROWS: usize = 1000;
 
 /// Keys of each kind that are kept. A hash table that holds one more has twice the room.
-const KEYS: usize = (1 << 16) / 8 * 7;
+const KEYS: usize = (1 << 15) / 8 * 7;
 
 /// `IPS_SEEN_REPLY` and `IPS_ASSURED`.
 const SEEN_REPLY: u64 = 1 << 1;
 const ASSURED: u64 = 1 << 2;
 
+/// An address, one of IPv4 as IPv6 writes it: hashed in one piece, which is most of what an entry costs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Address([u8; 16]);
+
+impl Address {
+    fn ip(self) -> IpAddr {
+        IpAddr::V6(self.0.into()).to_canonical()
+    }
+}
+
+impl Hash for Address {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write(&self.0);
+    }
+}
+
 /// Whose entries they are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Flow {
-    source: IpAddr,
-    destination: IpAddr,
+    source: Address,
+    destination: Address,
     protocol: u8,
     /// The port of the destination, where the protocol has ports.
     port: Option<u16>,
+}
+
+impl Hash for Flow {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let mut all = [0; 35];
+        let port = self.port.unwrap_or_default().to_ne_bytes();
+        let parts = [&self.source.0[..], &self.destination.0, &port, &[self.protocol]];
+        all.iter_mut().zip(parts.into_iter().flatten()).for_each(|(to, from)| *to = *from);
+        state.write(&all);
+    }
 }
 
 /// What counts of an entry.
@@ -80,14 +106,18 @@ impl<K: Copy + Eq + Hash + Ord> Tally<K> {
     }
 
     fn add(&mut self, key: K) {
+        self.add_many(key, 1);
+    }
+
+    fn add_many(&mut self, key: K, more: u32) {
         if let Some(count) = self.counts.get_mut(&key) {
-            *count += 1;
+            *count += more;
             return;
         }
         if self.counts.len() >= self.keys {
             self.thin();
         }
-        self.counts.insert(key, 1);
+        self.counts.insert(key, more);
     }
 
     /// Drops those that are not more than the median.
@@ -102,15 +132,19 @@ impl<K: Copy + Eq + Hash + Ord> Tally<K> {
 
     /// The largest, those that are equal in the order of their keys.
     fn top(&self) -> Vec<(K, u32)> {
-        let mut all: Vec<(K, u32)> =
-            self.counts.iter().map(|(key, count)| (*key, *count)).collect();
         let order = |(key, count): &(K, u32)| (std::cmp::Reverse(*count), *key);
-        if all.len() > ROWS {
-            all.select_nth_unstable_by_key(ROWS, order);
-            all.truncate(ROWS);
+        let mut top: Vec<(K, u32)> = Vec::new();
+        for (key, count) in &self.counts {
+            // All of them beside the table would take as much memory again.
+            if top.len() == 2 * ROWS {
+                top.select_nth_unstable_by_key(ROWS, order);
+                top.truncate(ROWS);
+            }
+            top.push((*key, *count));
         }
-        all.sort_unstable_by_key(order);
-        all
+        top.sort_unstable_by_key(order);
+        top.truncate(ROWS);
+        top
     }
 }
 
@@ -120,12 +154,14 @@ struct Counts {
     total: u64,
     unreplied: u64,
     unassured: u64,
-    sources: Tally<IpAddr>,
-    destinations: Tally<IpAddr>,
+    sources: Tally<Address>,
+    destinations: Tally<Address>,
     flows: Tally<Flow>,
     zones: Tally<u16>,
     /// Protocols, and states of those that have any.
     states: Tally<(u8, Option<u8>)>,
+    /// The zone, protocol and state of the last entries, and how many there were: most are like the one before.
+    run: (u16, (u8, Option<u8>), u32),
 }
 
 impl Counts {
@@ -140,6 +176,7 @@ impl Counts {
             // There are no more than these.
             zones: Tally::new(1 << 16),
             states: Tally::new(1 << 16),
+            run: (0, (0, None), 0),
         }
     }
 
@@ -150,8 +187,20 @@ impl Counts {
         self.sources.add(entry.flow.source);
         self.destinations.add(entry.flow.destination);
         self.flows.add(entry.flow);
-        self.zones.add(entry.zone);
-        self.states.add((entry.flow.protocol, entry.state));
+        let state = (entry.flow.protocol, entry.state);
+        if (self.run.0, self.run.1) != (entry.zone, state) {
+            self.end_run();
+            self.run = (entry.zone, state, 0);
+        }
+        self.run.2 += 1;
+    }
+
+    fn end_run(&mut self) {
+        let (zone, state, count) = std::mem::take(&mut self.run);
+        if count > 0 {
+            self.zones.add_many(zone, count);
+            self.states.add_many(state, count);
+        }
     }
 }
 
@@ -211,6 +260,7 @@ pub(in super::super) fn write(kernel: &mut Kernel, document: &mut Document) -> R
         }
         Ok(())
     });
+    counts.end_run();
     show(&counts, document)?;
     result
 }
@@ -250,14 +300,14 @@ fn show(counts: &Counts, document: &mut Document) -> Result<(), Trouble> {
     for (name, tally) in [("sources", sources), ("destinations", destinations)] {
         document.list(name);
         for (address, entries) in tally.top() {
-            document.row(&AddressRow { address, entries })?;
+            document.row(&AddressRow { address: address.ip(), entries })?;
         }
     }
     document.list("flows");
     for (flow, entries) in flows.top() {
         let Flow { source, destination, protocol, port } = flow;
-        let protocol = word(protocol);
-        document.row(&FlowRow { source, destination, protocol, port, entries })?;
+        let (source, destination) = (source.ip(), destination.ip());
+        document.row(&FlowRow { source, destination, protocol: word(protocol), port, entries })?;
     }
     Ok(())
 }
@@ -335,12 +385,13 @@ fn port(value: &[u8]) -> Option<u16> {
     value.try_into().ok().map(u16::from_be_bytes)
 }
 
-fn ipv4(value: &[u8]) -> Option<IpAddr> {
-    <[u8; 4]>::try_from(value).ok().map(|octets| Ipv4Addr::from(octets).into())
+fn ipv4(value: &[u8]) -> Option<Address> {
+    let octets = <[u8; 4]>::try_from(value).ok()?;
+    Some(Address(Ipv4Addr::from(octets).to_ipv6_mapped().octets()))
 }
 
-fn ipv6(value: &[u8]) -> Option<IpAddr> {
-    <[u8; 16]>::try_from(value).ok().map(|octets| Ipv6Addr::from(octets).into())
+fn ipv6(value: &[u8]) -> Option<Address> {
+    value.try_into().ok().map(Address)
 }
 
 #[cfg(test)]

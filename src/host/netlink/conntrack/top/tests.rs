@@ -30,8 +30,8 @@ fn tcp(state: u8, status: u32) -> Vec<u8> {
 fn an_entry_is_known_by_its_original_direction() {
     let expected = Entry {
         flow: Flow {
-            source: [10, 0, 0, 1].into(),
-            destination: [10, 0, 0, 2].into(),
+            source: ipv4(&[10, 0, 0, 1]).unwrap(),
+            destination: ipv4(&[10, 0, 0, 2]).unwrap(),
             protocol: 6,
             port: Some(53),
         },
@@ -41,6 +41,22 @@ fn an_entry_is_known_by_its_original_direction() {
     };
     assert_eq!(entry(&tcp(3, 0b1110)), Some(expected));
     assert_eq!(entry(&[]), None);
+}
+
+#[test]
+fn entries_that_are_alike_are_counted_together() {
+    let mut counts = Counts::new(KEYS);
+    let established = entry(&tcp(3, 0b1110)).unwrap();
+    let begun = Entry { state: Some(1), status: 0, zone: 0, ..established };
+    for one in [established, established, begun, established] {
+        counts.add(&one);
+    }
+    counts.end_run();
+    assert_eq!((counts.total, counts.unreplied, counts.unassured), (4, 1, 1));
+    assert_eq!(counts.zones.top(), [(7, 3), (0, 1)]);
+    assert_eq!(counts.states.top(), [((6, Some(3)), 3), ((6, Some(1)), 1)]);
+    assert_eq!(counts.flows.top(), [(established.flow, 4)]);
+    assert_eq!(established.flow.source.ip().to_string(), "10.0.0.1");
 }
 
 #[test]
