@@ -340,6 +340,10 @@ pub struct NodeDiags {
     )]
     pub skip: Vec<String>,
 
+    /// Be passive: no bounded look at BGP peers that are down
+    #[arg(long)]
+    pub no_probe: bool,
+
     /// Replace names of nodes and pods, and addresses, by pseudonyms; what they stand for is written to
     /// `PATH.map.json`, which is to stay on this host
     #[arg(long)]

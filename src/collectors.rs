@@ -87,6 +87,8 @@ pub struct Node {
     pub max_file_bytes: u64,
     /// calicoctl's configuration file.
     pub config: PathBuf,
+    /// BGP peers that are down are not connected to.
+    pub passive: bool,
     /// Files that hold the user's own credentials for the datastore: what `KUBECONFIG` and `ETCD_KEY_FILE` name.
     pub credentials: Vec<PathBuf>,
 }

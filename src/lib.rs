@@ -14,6 +14,7 @@
 //! | module | what it is |
 //! | --- | --- |
 //! | [`bird`], [`processes`], [`felix`] | parsers: bytes in, typed facts out; they know no host |
+//! | [`bgp`] | what a look at a BGP peer gives, and what a peer says |
 //! | [`archive`] | the tar.gz format: a writer whose every prefix can be read, a reader with limits |
 //! | [`obfuscate`] | pseudonyms for names and addresses |
 //! | [`redact`] | what must not leave the node |
@@ -30,6 +31,7 @@
 //! | [`commands`] | one file a command: host -> work -> output |
 
 pub mod archive;
+pub mod bgp;
 pub mod bird;
 pub mod bundle;
 pub mod checks;

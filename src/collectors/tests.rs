@@ -33,6 +33,7 @@ pub(crate) fn full() -> Node {
         since: Some(Duration::from_secs(7200)),
         max_file_bytes: 1 << 20,
         config: PathBuf::from("/root/calicoctl.cfg"),
+        passive: false,
         credentials: vec![PathBuf::from("/root/.kube/config")],
     }
 }
@@ -77,7 +78,8 @@ fn files_and_folders_are_absolute_and_questions_are_single_lines() {
                 Source::Leaf { .. }
                 | Source::Processes(_)
                 | Source::KernelLog
-                | Source::Netlink(_) => {}
+                | Source::Netlink(_)
+                | Source::Probe { .. } => {}
             }
         }
         for tree in rows(collector, &full()).trees {

@@ -71,6 +71,14 @@ pub enum Source {
     KernelLog,
     /// A table of the kernel's, asked over netlink in the network namespace in which calivet runs, as JSON.
     Netlink(netlink::Dump),
+    /// The way to each BGP peer whose session is down, and whether it can be connected to, as JSON
+    /// ([`crate::bgp::looks`]): a bounded active look.
+    Probe {
+        /// Whether connections are tried; without, nothing is sent.
+        connect: bool,
+        /// BIRD's configuration files, which tell this node's end of each session.
+        configurations: Cow<'static, [Cow<'static, str>]>,
+    },
 }
 
 /// Which processes are wanted. Reading them costs the kernel some 10 microseconds for each file of each.
@@ -182,6 +190,8 @@ impl Artifact {
             Source::Processes(_) => "/proc/[0-9]*".to_owned(),
             Source::KernelLog => "/dev/kmsg".to_owned(),
             Source::Netlink(dump) => format!("netlink: {}", dump.question()),
+            Source::Probe { connect: true, .. } => "connections to BGP peers that are down".to_owned(),
+            Source::Probe { connect: false, .. } => "routes to BGP peers that are down".to_owned(),
         }
     }
 }
