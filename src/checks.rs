@@ -4,6 +4,8 @@
 //! the node, in a pod and from a bundle is the same. Each of its findings has a stable id (`conntrack.usage`), a
 //! heading in `docs/checks.md`, and a sentence that is true when it passes.
 
+mod bgp;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
@@ -17,7 +19,7 @@ use crate::fix::{Applied, Change};
 use crate::host::Evidence;
 
 /// The checks, in the order in which they are run and shown.
-pub const CHECKS: &[Check] = &[];
+pub const CHECKS: &[Check] = &[bgp::CHECK];
 
 /// A subject of `calivet check`.
 #[derive(Debug)]

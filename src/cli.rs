@@ -178,6 +178,14 @@ pub struct Mending {
 /// Subjects of `check`.
 #[derive(Debug, Subcommand)]
 pub enum Subject {
+    /// Why is BGP not established, and where are the routes?
+    #[command(after_help = "\
+Examples:
+  sudo calivet check bgp
+  sudo calivet check bgp --no-probe        without connections to the peers that are down
+  sudo calivet check bgp -o json | jq '.findings[] | select(.id == \"bgp.peer\") | .evidence.cause'
+  calivet check bgp --from diags-20261123_023326.tar.gz")]
+    Bgp,
     /// Is the connection tracking table full, who fills it, what will its limit be after a reboot?
     Conntrack(Conntrack),
     /// Which of Calico's interfaces does `NetworkManager` take, and which line decides?

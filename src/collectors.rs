@@ -15,6 +15,7 @@ mod network;
 mod networkmanager;
 mod system;
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -178,6 +179,25 @@ impl Node {
     fn is_loaded(&self, module: &str) -> bool {
         self.modules.as_ref().is_none_or(|names| names.iter().any(|name| name == module))
     }
+}
+
+/// The rows that keep what they read at these paths, as far as this node has them.
+#[must_use]
+pub fn at(node: &Node, paths: &[&str]) -> Rows {
+    let mut found = Rows::default();
+    for collector in COLLECTORS {
+        let Rows { artifacts, trees } = rows(collector, node);
+        let is_wanted = |path: Cow<'_, str>| paths.contains(&path.as_ref());
+        found.artifacts.extend(artifacts.into_iter().filter(|row| is_wanted(row.path())));
+        found.trees.extend(trees.into_iter().filter(|tree| is_wanted(tree.path())));
+    }
+    found
+}
+
+/// A look at the BGP peers that are down; `connect`: also with a connection to each.
+#[must_use]
+pub fn probes(node: &Node, connect: bool) -> Artifact {
+    bird::probes(node, connect)
 }
 
 /// The artifacts on which `node status` rests and that are known at once.

@@ -9,6 +9,7 @@
 )]
 
 mod bundles;
+mod check_bgp;
 mod containers;
 mod diags_options;
 mod fake_bird;
