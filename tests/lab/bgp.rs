@@ -362,6 +362,11 @@ impl Fault {
         format!("{}_{}", self.kind, self.address(is_ipv6).replace(['.', ':'], "_"))
     }
 
+    /// BIRD 2 sends with the full hop limit over IPv6, so that TTL security at the peer alone does no harm.
+    fn applies(&self, daemons: Daemons, is_ipv6: bool) -> bool {
+        !(daemons == Daemons::Bird2 && is_ipv6 && self.injected == "TTL security at the peer only")
+    }
+
     fn has_bird(&self) -> bool {
         !matches!(self.far, Far::Absent | Far::Elsewhere | Far::Own | Far::Host)
     }
@@ -378,7 +383,11 @@ impl Faulty {
             namespaces,
             folder: TempDir::with_prefix("calivet-bgp-").unwrap(),
             daemons,
-            faults: faults.iter().flat_map(both).collect(),
+            faults: faults
+                .iter()
+                .flat_map(both)
+                .filter(|(fault, is_ipv6)| fault.applies(daemons, *is_ipv6))
+                .collect(),
             birds,
         };
         faulty.start_host();
@@ -468,6 +477,7 @@ impl Faulty {
             let (node, daemon) = if *is_ipv6 { ("fd00::1", "bird6") } else { ("10.0.0.1", "bird") };
             let (address, number) = (fault.address(*is_ipv6), fault.number);
             let protocol = match fault.far {
+                Far::Bird(text) if text.contains("neighbor") => format!("passive on; {text}"),
                 Far::Bird(text) => format!("passive on; neighbor {node} as 64512; {text}"),
                 Far::Caller(text) => format!("neighbor {node} as 64512; {text}"),
                 Far::Stranger if *is_ipv6 => "passive on; neighbor fd00::77 as 64512;".to_owned(),

@@ -22,10 +22,7 @@ impl Case<'_> {
             Outcome::HostUnreachable => Some(self.unreachable()),
             Outcome::TimedOut => Some(self.unanswered()),
             Outcome::Refused => Some(self.refused()),
-            Outcome::Denied => Some(
-                Verdict::likely("filtered-here", "this host's kernel does not allow a connection to it")
-                    .remedy(format!("ip route get {}; nft list ruleset", self.address)),
-            ),
+            Outcome::Denied => Some(self.denied(connection)),
             Outcome::Closed => Some(self.closed(connection)),
             Outcome::Connected => self.connected(connection),
             Outcome::NoRoute | Outcome::AddressNotAvailable | Outcome::Failed => None,
@@ -76,6 +73,19 @@ impl Case<'_> {
         }
     }
 
+    fn denied(&self, connection: &Connection) -> Verdict {
+        // The kernel makes EACCES of ICMPv6 "administratively prohibited" (`tab_unreach` in net/ipv6/icmp.c).
+        if connection.errno.as_deref() == Some("EACCES") && self.address.contains(':') {
+            return Verdict::likely(
+                "filtered",
+                "a connection is rejected as \"administratively prohibited\": a firewall in front of it or on it",
+            )
+            .remedy(self.open_port());
+        }
+        Verdict::likely("filtered-here", "this host's kernel does not allow a connection to it")
+            .remedy(format!("ip route get {}; nft list ruleset", self.address))
+    }
+
     fn open_port(&self) -> String {
         format!(
             "let TCP port {} pass in both directions between {} and {}: firewall of both nodes, security groups",
@@ -114,12 +124,36 @@ impl Case<'_> {
         } else if here {
             "the session has a password, and its segments are dropped without an answer, as a kernel does where the other \
              end has another one; a firewall would look the same"
-        } else if dropped.signed > 0 && self.session.is_some() {
+        } else if dropped.signed > 0 && self.is_signer() {
             "this end has no password, and this host drops signed segments (TCPMD5Unexpected): the peer has one"
         } else {
             return None;
         };
         Some(self.authentication(Verdict::likely("authentication", summary)))
+    }
+
+    /// Whether the peer may be who sends the signed segments that this host drops. The counter does not tell whose they
+    /// are: it is the only one that is silent, or all are, as where this node alone was not given the password.
+    fn is_signer(&self) -> bool {
+        if self.session.is_none() {
+            return false;
+        }
+        let is_plain = |name: &str| {
+            self.facts.session(self.family, name).is_some_and(|session| !session.has_password)
+        };
+        let is_silent = |name: &str| {
+            let look = self.facts.looks.get(name);
+            look.and_then(|look| look.connection.as_ref()).is_some_and(|it| it.outcome == Outcome::TimedOut)
+        };
+        let plain: Vec<bool> = self
+            .status
+            .peers
+            .iter()
+            .filter(|peer| peer.state != "down" && is_plain(&peer.name))
+            .map(|peer| is_silent(&peer.name))
+            .collect();
+        let silent = plain.iter().filter(|is_silent| **is_silent).count();
+        silent == 1 || silent == plain.len()
     }
 
     fn authentication(&self, verdict: Verdict) -> Verdict {
@@ -133,6 +167,15 @@ impl Case<'_> {
     }
 
     fn refused(&self) -> Verdict {
+        let error = self.error();
+        // A BIRD that is shut down says so, and one without any session closes its listening socket.
+        if error.starts_with("Received: Administrative shutdown") || error.starts_with("Received: Peer de-configured") {
+            return Verdict::likely(
+                "shut-down-by-peer",
+                format!("the peer ended the session (\"{error}\"), and since then nobody listens there"),
+            )
+            .remedy("enable it there (birdcl enable NAME), or start the BIRD that was stopped");
+        }
         let is_known = self.facts.firewall.is_some();
         let passive = if self.is_passive() {
             " (it is the one to call, and a BIRD that runs would listen as well)"
@@ -141,7 +184,10 @@ impl Case<'_> {
         };
         Verdict::certain(
             "refused",
-            format!("its host answers that nobody listens on port {}{passive}", self.port),
+            format!(
+                "connections to its port {} are refused: nobody listens there{passive}, or a firewall there rejects them",
+                self.port
+            ),
         )
         // Who is to call may have another reason not to.
         .certain_if(is_known && !self.is_passive())
