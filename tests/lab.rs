@@ -366,11 +366,7 @@ fn or_skipped<T>(parts: Result<T, String>) -> Option<T> {
     match parts {
         Ok(parts) => Some(parts),
         Err(reason) => {
-            assert_ne!(
-                env::var("CALIVET_TEST_LAB").as_deref(),
-                Ok("required"),
-                "no lab: {reason}"
-            );
+            assert_ne!(env::var("CALIVET_TEST_LAB").as_deref(), Ok("required"), "no lab: {reason}");
             // What `eprintln` prints is shown only when a test fails.
             let test = std::thread::current().name().unwrap_or("a test").to_owned();
             let _ = writeln!(std::io::stderr(), "{test}: skipped: {reason}");

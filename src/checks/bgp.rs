@@ -27,7 +27,10 @@ pub(super) const CHECK: Check = Check {
         Kind { id: "bgp.configuration", passes: "BIRD runs the configuration that is on disk." },
         Kind { id: "bgp.peer", passes: "The session with the peer is established." },
         Kind { id: "bgp.graceful-restart", passes: "BIRD gives its routes to the kernel." },
-        Kind { id: "bgp.readiness", passes: "The readiness probe of calico/node finds BIRD ready." },
+        Kind {
+            id: "bgp.readiness",
+            passes: "The readiness probe of calico/node finds BIRD ready.",
+        },
         Kind { id: "bgp.liveness", passes: "The liveness probe of calico/node finds BIRD live." },
         Kind { id: "bgp.routes", passes: "The kernel has the routes that BIRD gives it." },
     ],

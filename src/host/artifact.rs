@@ -190,7 +190,9 @@ impl Artifact {
             Source::Processes(_) => "/proc/[0-9]*".to_owned(),
             Source::KernelLog => "/dev/kmsg".to_owned(),
             Source::Netlink(dump) => format!("netlink: {}", dump.question()),
-            Source::Probe { connect: true, .. } => "connections to BGP peers that are down".to_owned(),
+            Source::Probe { connect: true, .. } => {
+                "connections to BGP peers that are down".to_owned()
+            }
             Source::Probe { connect: false, .. } => "routes to BGP peers that are down".to_owned(),
         }
     }

@@ -71,8 +71,7 @@ pub(super) async fn look(mut targets: Vec<Target>, connect: bool, is_host: bool)
             look
         }
     });
-    let mut looks: Vec<Look> =
-        futures_util::stream::iter(tried).buffered(AT_ONCE).collect().await;
+    let mut looks: Vec<Look> = futures_util::stream::iter(tried).buffered(AT_ONCE).collect().await;
     // Afterwards: the attempts have made the kernel ask for the neighbours.
     let neighbours = tokio::task::spawn_blocking(|| ways::neighbours(KERNEL)).await;
     let mut neighbours = neighbours.unwrap_or_default();

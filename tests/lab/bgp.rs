@@ -67,7 +67,8 @@ pub(crate) enum Far {
     NotLoaded,
 }
 
-const FAULT: Fault = Fault {
+/// Nothing.
+pub(crate) const FAULT: Fault = Fault {
     injected: "",
     kind: "Node",
     number: 0,
@@ -292,11 +293,12 @@ pub(crate) const FAULTS: &[Fault] = &[
         causes: &["ttl-security"],
         ..FAULT
     },
+    // With a BIRD that has it, the first message may pass before the kernel is told: the rule drops what the kernel would.
     Fault {
         injected: "TTL security at the peer only",
         number: 30,
-        far: Far::Bird("ttl security on; multihop 1;"),
-        until: "Open",
+        there: "nft add rule inet lab in FAMILY daddr PEER tcp dport 179 'tcp flags & syn == 0' drop",
+        until: "OpenSent",
         causes: &["ttl-security"],
         ..FAULT
     },
@@ -362,11 +364,6 @@ impl Fault {
         format!("{}_{}", self.kind, self.address(is_ipv6).replace(['.', ':'], "_"))
     }
 
-    /// BIRD 2 sends with the full hop limit over IPv6, so that TTL security at the peer alone does no harm.
-    fn applies(&self, daemons: Daemons, is_ipv6: bool) -> bool {
-        !(daemons == Daemons::Bird2 && is_ipv6 && self.injected == "TTL security at the peer only")
-    }
-
     fn has_bird(&self) -> bool {
         !matches!(self.far, Far::Absent | Far::Elsewhere | Far::Own | Far::Host)
     }
@@ -376,6 +373,11 @@ impl Faulty {
     /// A node with these faults in both families, once what is to be seen of each has come. `None` where there can be
     /// no lab.
     pub(crate) fn start(daemons: Daemons, faults: &[Fault]) -> Option<Self> {
+        Self::start_after(daemons, faults, "")
+    }
+
+    /// The same, once the node has run a bash script.
+    pub(crate) fn start_after(daemons: Daemons, faults: &[Fault], script: &str) -> Option<Self> {
         let parts = birds().and_then(|birds| Ok((birds, Namespaces::new()?)));
         let (birds, namespaces) = super::or_skipped(parts)?;
         let both = |fault: &Fault| [(*fault, false), (*fault, true)];
@@ -383,15 +385,12 @@ impl Faulty {
             namespaces,
             folder: TempDir::with_prefix("calivet-bgp-").unwrap(),
             daemons,
-            faults: faults
-                .iter()
-                .flat_map(both)
-                .filter(|(fault, is_ipv6)| fault.applies(daemons, *is_ipv6))
-                .collect(),
+            faults: faults.iter().flat_map(both).collect(),
             birds,
         };
         faulty.start_host();
         faulty.start_peers();
+        faulty.run(&script.replace("BIRD1", &faulty.birds.bird1.display().to_string()));
         faulty.start_node();
         faulty.disturb();
         faulty.wait();
@@ -489,9 +488,13 @@ impl Faulty {
             let id = if is_double { "10.0.0.1".to_owned() } else { format!("10.0.1.{number}") };
             let protocol = protocol.replace("ROUTERID", "").replace("NODE", node);
             let route = if *is_ipv6 {
-                format!("route fd00:{number}:1::/48 blackhole; route fd00:{number}:2::/48 blackhole;")
+                format!(
+                    "route fd00:{number}:1::/48 blackhole; route fd00:{number}:2::/48 blackhole;"
+                )
             } else {
-                format!("route 192.168.{number}.0/26 blackhole; route 192.168.{number}.64/26 blackhole;")
+                format!(
+                    "route 192.168.{number}.0/26 blackhole; route 192.168.{number}.64/26 blackhole;"
+                )
             };
             let name = fault.name(*is_ipv6);
             self.run(&format!(
@@ -517,16 +520,22 @@ impl Faulty {
     /// As confd writes it.
     fn configuration(&self, daemon: &str, loaded: bool) -> String {
         let is_2 = self.daemons == Daemons::Bird2;
+        let restart =
+            if self.daemons == Daemons::Bird1Recovering { "graceful restart;" } else { "" };
         let kernel = if is_2 {
             "protocol kernel kernel1 { ipv4 { import all; export all; }; learn; persist; scan time 2; }\n\
              protocol kernel kernel2 { ipv6 { import all; export all; }; learn; persist; scan time 2; }\n"
         } else {
-            "protocol kernel kernel1 { learn; persist; scan time 2; import all; export all; }\n"
+            "protocol kernel kernel1 { learn; persist; scan time 2; import all; export all; RESTART }\n"
         };
-        let body = if is_2 { "" } else { "gateway recursive; import all; export all; add paths on;" };
+        let kernel = kernel.replace("RESTART", restart);
+        let direct = if is_2 { "ipv4; ipv6;" } else { "" };
+        let body =
+            if is_2 { "" } else { "gateway recursive; import all; export all; add paths on;" };
         let mut text = format!(
             "router id 10.0.0.1;\n{kernel}protocol device device1 {{ scan time 2; }}\n\
-             template bgp bgp_template {{ local as 64512; multihop; {body}\n  connect delay time 2; connect retry time 5; \
+             protocol direct direct1 {{ {direct} interface \"*\"; }}\n\
+             template bgp bgp_template {{ local as 64512; multihop; {body} {restart}\n  connect delay time 2; connect retry time 5; \
              error wait time 5, 30; }}\n"
         );
         for (fault, is_ipv6) in &self.faults {
@@ -534,7 +543,8 @@ impl Faulty {
             if !is_here || (fault.far == Far::NotLoaded && !loaded) {
                 continue;
             }
-            let (channel, source) = if *is_ipv6 { ("ipv6", "fd00::1") } else { ("ipv4", "10.0.0.1") };
+            let (channel, source) =
+                if *is_ipv6 { ("ipv6", "fd00::1") } else { ("ipv4", "10.0.0.1") };
             let address = fault.address(*is_ipv6);
             let limit = if fault.node == "LIMIT" { "import limit 1 action disable;" } else { "" };
             let (gone, docker) =
@@ -546,11 +556,14 @@ impl Faulty {
                 .replace("DOCKER", docker)
                 .replace("PEER", &address);
             let channel = if is_2 {
-                format!("{channel} {{ import all; export all; {limit} gateway recursive; add paths on; }};")
+                format!(
+                    "{channel} {{ import all; export all; {limit} gateway recursive; add paths on; }};"
+                )
             } else {
                 String::new()
             };
-            let usual = |word: &str, line: String| if node.contains(word) { String::new() } else { line };
+            let usual =
+                |word: &str, line: String| if node.contains(word) { String::new() } else { line };
             let _ = writeln!(
                 text,
                 "protocol bgp {} from bgp_template {{ {channel} {} {} {node} }}",
@@ -572,11 +585,13 @@ impl Faulty {
     }
 
     fn start_node(&self) {
-        let folder = if self.daemons == Daemons::Bird2 { &self.birds.bird2 } else { &self.birds.bird1 };
+        let folder =
+            if self.daemons == Daemons::Bird2 { &self.birds.bird2 } else { &self.birds.bird1 };
+        let restart = if self.daemons == Daemons::Bird1Recovering { "-R" } else { "" };
         for daemon in self.daemons() {
             self.write_configuration(daemon, false);
             self.run(&format!(
-                "CALICO_NETWORKING_BACKEND=bird IP6=autodetect bash -c \"exec -a {daemon} '{}/{daemon}' \
+                "CALICO_NETWORKING_BACKEND=bird IP6=autodetect bash -c \"exec -a {daemon} '{}/{daemon}' {restart} \
                  -s /var/run/calico/{daemon}.ctl -d -c /etc/calico/confd/config/{daemon}.cfg -P /run/{daemon}.pid\" \
                  >/run/{daemon}.log 2>&1 &",
                 folder.display()
@@ -609,6 +624,14 @@ impl Faulty {
 
     /// Does to sessions that stand what is to be done to them.
     fn disturb(&self) {
+        for is_ipv6 in [false, true] {
+            let deadline = Instant::now() + PATIENCE;
+            // It has read its file.
+            while ask(&self.socket(is_ipv6), "show status").is_err() {
+                assert!(Instant::now() < deadline, "{}", self.run("tail -n 20 /run/bird*.log"));
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        }
         for (fault, is_ipv6) in &self.faults {
             let name = fault.name(*is_ipv6);
             match fault.far {

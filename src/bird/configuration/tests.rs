@@ -91,7 +91,8 @@ fn bird_2_names_its_own_end_in_local() {
 
 #[test]
 fn a_brace_in_a_text_or_in_a_comment_is_none() {
-    let text = "protocol bgp a { # }\n description \"}\"; /* } */ passive; neighbor 10.0.0.2 as 1;\n}\n";
+    let text =
+        "protocol bgp a { # }\n description \"}\"; /* } */ passive; neighbor 10.0.0.2 as 1;\n}\n";
     let [peer] = &parse(text).peers[..] else { panic!() };
     assert!(peer.is_passive);
     assert_eq!(peer.remote_as, Some(1));

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 
 use super::firewall::Firewall;
 use super::kernel::{self, Address, Dropped, Route, Socket};
-use crate::bgp::looks::{Look, Looks};
 use crate::bgp::looks;
+use crate::bgp::looks::{Look, Looks};
 use crate::bird::configuration::{self, Configuration, Session};
 use crate::bird::reply;
 use crate::bird::routes::{self as bird_routes, Routes};
@@ -53,9 +53,7 @@ const FILES: [[&str; 2]; 2] = [
 impl<'a> Facts<'a> {
     pub(super) fn read(evidence: &'a Evidence, asked: &Asked) -> Self {
         let status_of = Answers::of(Family::Ipv4).status;
-        let time = evidence
-            .get(status_of)
-            .map_or(Timestamp::UNIX_EPOCH, |reading| reading.started);
+        let time = evidence.get(status_of).map_or(Timestamp::UNIX_EPOCH, |reading| reading.started);
         let looks = evidence
             .get(looks::PATH)
             .and_then(|reading| Looks::parse(&reading.bytes))

@@ -248,22 +248,21 @@ impl Walk<'_> {
                 self.load(expression, &loaded)
             }
             "bitwise" => {
-                let [mask, xor] = ["mask", "xor"].map(|key| bytes(&expression[key]).unwrap_or_default());
+                let [mask, xor] =
+                    ["mask", "xor"].map(|key| bytes(&expression[key]).unwrap_or_default());
                 let result = self.registers.masked(source, number("bytes"), &mask, &xor);
                 self.load(expression, &result)
             }
             "cmp" => {
                 let truth = self.registers.compare(source, text("op"), bytes(&expression["data"]));
-                said.names_packet |=
-                    truth == Truth::Yes && self.registers.is_of_packet(source);
+                said.names_packet |= truth == Truth::Yes && self.registers.is_of_packet(source);
                 truth
             }
             "range" => {
                 let (from, to) = (bytes(&expression["from"]), bytes(&expression["to"]));
                 let truth = self.registers.between(source, from, to);
                 let truth = if text("op") == "neq" { truth.not() } else { truth };
-                said.names_packet |=
-                    truth == Truth::Yes && self.registers.is_of_packet(source);
+                said.names_packet |= truth == Truth::Yes && self.registers.is_of_packet(source);
                 truth
             }
             "lookup" => {
@@ -282,8 +281,7 @@ impl Walk<'_> {
                     }
                     _ => {}
                 }
-                said.names_packet |=
-                    truth == Truth::Yes && self.registers.is_of_packet(source);
+                said.names_packet |= truth == Truth::Yes && self.registers.is_of_packet(source);
                 truth
             }
             "immediate" => {
@@ -308,8 +306,8 @@ impl Walk<'_> {
             }
             "match" => {
                 let truth = self.packet.matches(text("match"), number("revision"), expression);
-                said.names_packet |= truth == Truth::Yes
-                    && matches!(text("match"), "tcp" | "multiport");
+                said.names_packet |=
+                    truth == Truth::Yes && matches!(text("match"), "tcp" | "multiport");
                 truth
             }
             "target" => {
@@ -351,9 +349,8 @@ impl Walk<'_> {
     /// Whether a set holds what stands at a register, and what a map gives for it.
     fn look_up(&self, set: &Place, at: usize) -> (Truth, Option<Value>) {
         let elements = self.firewall.elements.get(set).map_or(&[][..], Vec::as_slice);
-        let is_end = |element: &Element| {
-            element.flags.iter().flatten().any(|flag| flag == "interval-end")
-        };
+        let is_end =
+            |element: &Element| element.flags.iter().flatten().any(|flag| flag == "interval-end");
         let is_catchall =
             |element: &Element| element.flags.iter().flatten().any(|flag| flag == "catchall");
         let is_interval = elements.iter().any(is_end);
@@ -399,10 +396,10 @@ impl Walk<'_> {
 impl Rule {
     fn drop(&self, verdict: &str, packets: Option<u64>, is_certain: bool) -> Drop {
         let Self { family, table, chain, handle, comment, .. } = self;
-        let counted = packets.map_or(String::new(), |packets| format!(", {packets} packets so far"));
+        let counted =
+            packets.map_or(String::new(), |packets| format!(", {packets} packets so far"));
         let number = handle.map_or(String::new(), |handle| format!(" handle {handle}"));
-        let named =
-            comment.as_ref().map_or(String::new(), |comment| format!(" (\"{comment}\")"));
+        let named = comment.as_ref().map_or(String::new(), |comment| format!(" (\"{comment}\")"));
         Drop {
             rule: json!({
                 "family": family, "table": table, "chain": chain, "handle": handle,

@@ -146,9 +146,10 @@ fn missing(facts: &Facts<'_>, family: Family, status: &FamilyStatus) -> Vec<Find
         && matches!(status.trouble, Some(Trouble::Blocked | Trouble::TimedOut));
     let is_known = status.state == Some(State::Ready) && status.established.is_some();
     let wanted = file.configuration.peers.iter().filter(|session| {
-        let of_family = session.neighbor.as_ref().is_some_and(|neighbor| {
-            neighbor.contains(':') == (family == Family::Ipv6)
-        });
+        let of_family = session
+            .neighbor
+            .as_ref()
+            .is_some_and(|neighbor| neighbor.contains(':') == (family == Family::Ipv6));
         of_family && !status.peers.iter().any(|peer| peer.name == session.name)
     });
     wanted

@@ -67,7 +67,10 @@ fn readiness(facts: &Facts<'_>, status: &FamilyStatus, probe: &Probe) -> Finding
     }
     match (status.state, status.trouble) {
         (Some(State::Ready), _) if status.established.is_some() => {}
-        (Some(State::NotRunning | State::Unreachable), Some(trouble @ (Trouble::Absent | Trouble::Refused))) => {
+        (
+            Some(State::NotRunning | State::Unreachable),
+            Some(trouble @ (Trouble::Absent | Trouble::Refused)),
+        ) => {
             let errno = match trouble {
                 Trouble::Absent => "no such file or directory",
                 _ => "connection refused",
@@ -144,7 +147,8 @@ fn liveness(facts: &Facts<'_>, status: &FamilyStatus, probe: &Probe) -> Finding 
             .remedy("kubectl logs -n calico-system POD -c calico-node --previous")
     };
     let agents = &facts.status.agents;
-    let bird: &Daemon = if *daemon == "bird" || facts.is_one_daemon() { &agents.bird } else { &agents.bird6 };
+    let bird: &Daemon =
+        if *daemon == "bird" || facts.is_one_daemon() { &agents.bird } else { &agents.bird6 };
     for (service, agent) in [("confd", &agents.confd), (*daemon, bird)] {
         match agent.running {
             Some(true) => {}
@@ -166,12 +170,15 @@ fn liveness(facts: &Facts<'_>, status: &FamilyStatus, probe: &Probe) -> Finding 
             Finding::new(ID, Level::Ok, summary)
                 .evidence(json!({"probe": format!("{daemon}-live")}))
         }
-        (Some(State::Unreachable), Some(Trouble::Blocked | Trouble::TimedOut)) => not_live(format!(
-            "{daemon} is not live: birdcl gets no answer, until the probe itself runs out of time"
-        )),
-        (Some(State::Unreachable | State::NotRunning), Some(Trouble::Refused | Trouble::Absent)) => {
-            not_live(format!("{daemon} is not live: exit status 1"))
+        (Some(State::Unreachable), Some(Trouble::Blocked | Trouble::TimedOut)) => {
+            not_live(format!(
+                "{daemon} is not live: birdcl gets no answer, until the probe itself runs out of time"
+            ))
         }
+        (
+            Some(State::Unreachable | State::NotRunning),
+            Some(Trouble::Refused | Trouble::Absent),
+        ) => not_live(format!("{daemon} is not live: exit status 1")),
         _ => {
             let summary = format!("what the liveness probe says of {daemon} is not known");
             Finding::new(ID, Level::Unknown, summary)

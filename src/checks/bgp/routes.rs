@@ -48,7 +48,11 @@ struct Owners {
 fn of_daemon(facts: &Facts<'_>, family: Family, status: &FamilyStatus) -> Finding {
     let name = status.daemon;
     let unknown = |what: &str| {
-        Finding::new(ID, Level::Unknown, format!("whether the kernel has {name}'s routes is not known: {what}"))
+        Finding::new(
+            ID,
+            Level::Unknown,
+            format!("whether the kernel has {name}'s routes is not known: {what}"),
+        )
     };
     let Some(table) = facts.table(family) else {
         return unknown("its answer to `show route` is not whole");
@@ -116,7 +120,10 @@ fn of_daemon(facts: &Facts<'_>, family: Family, status: &FamilyStatus) -> Findin
             unresolved.len(),
             first(&unresolved)
         ));
-        remedies.push("the peer that announces it is not on a connected network: ip route get NEXTHOP".to_owned());
+        remedies.push(
+            "the peer that announces it is not on a connected network: ip route get NEXTHOP"
+                .to_owned(),
+        );
     }
     if !missing.is_empty() {
         parts.push(format!(
@@ -143,7 +150,8 @@ fn of_daemon(facts: &Facts<'_>, family: Family, status: &FamilyStatus) -> Findin
     }
     if parts.is_empty() {
         let level = if is_recovering { Level::Info } else { Level::Ok };
-        let summary = format!("the kernel has the {from_peers} routes that {name} has from its peers");
+        let summary =
+            format!("the kernel has the {from_peers} routes that {name} has from its peers");
         return Finding::new(ID, level, summary).evidence(evidence);
     }
     let summary = format!("of {name}'s routes {}", parts.join(", "));

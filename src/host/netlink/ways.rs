@@ -25,16 +25,14 @@ pub(in crate::host) fn ways(
     let clock = Clock::new(limit);
     let mut kernel = Kernel::new(&clock);
     let names = Names::read(&mut kernel).unwrap_or_default();
-    let mut way = |(to, from): &(IpAddr, Option<IpAddr>)| match look_up(
-        &mut kernel,
-        &names,
-        *to,
-        *from,
-    ) {
-        // An address that is not on this host has no way of its own: that of any packet is told.
-        Err(Trouble::Refused(_, _)) if from.is_some() => told(look_up(&mut kernel, &names, *to, None)),
-        other => told(other),
-    };
+    let mut way =
+        |(to, from): &(IpAddr, Option<IpAddr>)| match look_up(&mut kernel, &names, *to, *from) {
+            // An address that is not on this host has no way of its own: that of any packet is told.
+            Err(Trouble::Refused(_, _)) if from.is_some() => {
+                told(look_up(&mut kernel, &names, *to, None))
+            }
+            other => told(other),
+        };
     wanted.iter().map(&mut way).collect()
 }
 
@@ -99,12 +97,13 @@ pub(in crate::host) fn neighbours(limit: Duration) -> HashMap<IpAddr, Neighbour>
             NeighbourAttrs::Dst(address) => Some(address),
             _ => None,
         });
-        let (Some(address), Some(state)) = (address, state(header.ndm_state)) else { return Ok(()) };
+        let (Some(address), Some(state)) = (address, state(header.ndm_state)) else {
+            return Ok(());
+        };
         let mac = answer.get_lladdr().ok().and_then(|bytes| hardware(bytes, false));
         let found = Neighbour { address: address.to_string(), state: state.to_owned(), mac };
-        let is_silent = |neighbour: &Neighbour| {
-            matches!(neighbour.state.as_str(), "failed" | "incomplete")
-        };
+        let is_silent =
+            |neighbour: &Neighbour| matches!(neighbour.state.as_str(), "failed" | "incomplete");
         if known.get(&address).is_none_or(is_silent) {
             known.insert(address, found);
         }

@@ -160,10 +160,13 @@ impl Packet {
     pub(super) fn matches(&self, name: &str, revision: u64, expression: &Value) -> Truth {
         let mut info = bytes(&expression["info"]).unwrap_or_default();
         // The zeros at its end are left out.
-        info.resize(usize::try_from(expression["info_bytes"].as_u64().unwrap_or(0)).map_or(0, |it| it.min(4096)).max(info.len()), 0);
-        let short = |at: usize| {
-            Some(u16::from_ne_bytes([*info.get(at)?, *info.get(at + 1)?]))
-        };
+        info.resize(
+            usize::try_from(expression["info_bytes"].as_u64().unwrap_or(0))
+                .map_or(0, |it| it.min(4096))
+                .max(info.len()),
+            0,
+        );
+        let short = |at: usize| Some(u16::from_ne_bytes([*info.get(at)?, *info.get(at + 1)?]));
         let ranged = |port: Option<u16>, at: usize, inverted: bool| {
             let (Some(from), Some(to)) = (short(at), short(at + 2)) else { return Truth::Unknown };
             let truth = match port {
@@ -220,7 +223,11 @@ impl Packet {
                     1 => destination,
                     _ => source.or(destination),
                 };
-                if info.get(47).is_some_and(|inverted| *inverted != 0) { truth.not() } else { truth }
+                if info.get(47).is_some_and(|inverted| *inverted != 0) {
+                    truth.not()
+                } else {
+                    truth
+                }
             }
             // struct xt_conntrack_mtinfo2 and 3, where it asks for the state and nothing else.
             "conntrack" if revision >= 2 => match (short(146), short(148), short(150)) {
@@ -331,9 +338,10 @@ impl Registers {
         data.iter_mut().zip(&load.mask).for_each(|(byte, mask)| *byte &= mask);
         let Some(value) = self.value(at, data.len()) else {
             // One byte that differs is enough.
-            let differs = data.iter().enumerate().any(|(index, byte)| {
-                self.bytes[at + index].is_some_and(|known| known != *byte)
-            });
+            let differs = data
+                .iter()
+                .enumerate()
+                .any(|(index, byte)| self.bytes[at + index].is_some_and(|known| known != *byte));
             return match op {
                 "eq" if differs => Truth::No,
                 "neq" if differs => Truth::Yes,
@@ -351,12 +359,7 @@ impl Registers {
         })
     }
 
-    pub(super) fn between(
-        &self,
-        at: usize,
-        from: Option<Vec<u8>>,
-        to: Option<Vec<u8>>,
-    ) -> Truth {
+    pub(super) fn between(&self, at: usize, from: Option<Vec<u8>>, to: Option<Vec<u8>>) -> Truth {
         self.compare(at, "gte", from).and(self.compare(at, "lte", to))
     }
 

@@ -31,10 +31,8 @@ fn firewall(rules: &[&[&str]], elements: &str) -> Firewall {
             )
         })
         .collect();
-    let document = format!(
-        r#"{{"chains":[{CHAIN}],"rules":[{}],"elements":[{elements}]}}"#,
-        rules.join(",")
-    );
+    let document =
+        format!(r#"{{"chains":[{CHAIN}],"rules":[{}],"elements":[{elements}]}}"#, rules.join(","));
     let mut evidence = Evidence::default();
     evidence.insert(PATH, Reading { bytes: document.into_bytes(), ..Reading::begin() });
     Firewall::read(&evidence).unwrap()
@@ -60,7 +58,8 @@ fn a_rule_for_the_port_or_the_address_drops_the_call() {
         assert_eq!(drop.rule["handle"], 4);
         assert_eq!(drop.rule["packets"], 7);
     }
-    let other = Packet { destination: "10.1.0.1".parse().ok(), destination_port: Some(80), ..call() };
+    let other =
+        Packet { destination: "10.1.0.1".parse().ok(), destination_port: Some(80), ..call() };
     for condition in [PORT, ADDRESS, NETWORK] {
         assert_eq!(firewall(&[&[condition, DROP]], "").dropped(&other), None, "{condition}");
     }

@@ -61,7 +61,9 @@ impl<'a> Case<'a> {
             let routes = limit.map_or(String::new(), |limit| format!(" ({} routes)", limit.routes));
             let verdict = Verdict::certain(
                 "route-limit",
-                format!("BIRD shut it down because the peer announced more routes than its import limit{routes}"),
+                format!(
+                    "BIRD shut it down because the peer announced more routes than its import limit{routes}"
+                ),
             );
             return Some(
                 verdict
@@ -71,8 +73,11 @@ impl<'a> Case<'a> {
         }
         if error.contains("No listening socket") {
             return Some(self.no_listener().unwrap_or_else(|| {
-                Verdict::likely("not-listening", "BIRD could not open its listening socket when the session began")
-                    .remedy(format!("start it again: birdcl enable {}", self.peer.name))
+                Verdict::likely(
+                    "not-listening",
+                    "BIRD could not open its listening socket when the session began",
+                )
+                .remedy(format!("start it again: birdcl enable {}", self.peer.name))
             }));
         }
         if !error.is_empty() {
@@ -148,7 +153,9 @@ impl<'a> Case<'a> {
     /// How a resource that configures this session is changed.
     fn resource(&self) -> &'static str {
         match self.peer.kind {
-            PeerType::Mesh => "calicoctl get node -o yaml (spec.bgp), calicoctl get bgpconfiguration default -o yaml",
+            PeerType::Mesh => {
+                "calicoctl get node -o yaml (spec.bgp), calicoctl get bgpconfiguration default -o yaml"
+            }
             _ => "calicoctl get bgppeer -o yaml",
         }
     }

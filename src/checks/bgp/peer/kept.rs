@@ -18,10 +18,15 @@ pub(super) fn established(facts: &Facts<'_>, peer: &Peer) -> Finding {
     let routes = peer.routes.map_or_else(
         || "numbers of routes unknown".to_owned(),
         |routes| {
-            format!("{} routes imported, {} exported", count(routes.imported), count(routes.exported))
+            format!(
+                "{} routes imported, {} exported",
+                count(routes.imported),
+                count(routes.exported)
+            )
         },
     );
-    let base = json!({"name": peer.name, "address": peer.address, "cause": null, "certainty": null});
+    let base =
+        json!({"name": peer.name, "address": peer.address, "cause": null, "certainty": null});
     // What is sent and never acknowledged, and a session that was lost to its hold timer before: small packets arrive.
     let waiting = facts.sockets.iter().flatten().find(|socket| {
         let port = peer.port.unwrap_or(crate::bird::configuration::PORT);

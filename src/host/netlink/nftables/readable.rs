@@ -30,7 +30,9 @@ pub(super) fn in_rule(expressions: &mut [Value]) {
                 };
                 let place = PLACES.iter().find(|(place, length)| {
                     // One byte at 8 is the time to live, the protocol and the like.
-                    offset == *place && (1..=*length as u64).contains(&bytes) && (bytes > 1 || *length == 4)
+                    offset == *place
+                        && (1..=*length as u64).contains(&bytes)
+                        && (bytes > 1 || *length == 4)
                 });
                 if let Some((_, length)) = place {
                     lengths.insert(register, *length);
@@ -53,7 +55,8 @@ pub(super) fn in_rule(expressions: &mut [Value]) {
             Some("nat") => {
                 let register = number("address_min");
                 let target = expressions[..index].iter_mut().rev().find(|expression| {
-                    expression["expression"] == "immediate" && expression["destination"].as_u64() == register
+                    expression["expression"] == "immediate"
+                        && expression["destination"].as_u64() == register
                 });
                 if let Some(target) = target {
                     let digits = target["data"].as_str().map_or(0, str::len);
@@ -115,10 +118,15 @@ mod tests {
             (load(8, 8), "0xfd00000000000001", "fd00:0:0:1::"),
             (load(9, 1), "0x06", "0x06"),
             (load(8, 1), "0x40", "0x40"),
-            (json!({"expression": "meta", "key": "mark", "destination": 1}), "0x00010000", "0x00010000"),
+            (
+                json!({"expression": "meta", "key": "mark", "destination": 1}),
+                "0x00010000",
+                "0x00010000",
+            ),
         ];
         for (load, data, written) in cases {
-            let mut rule = [load, json!({"expression": "cmp", "source": 1, "op": "eq", "data": data})];
+            let mut rule =
+                [load, json!({"expression": "cmp", "source": 1, "op": "eq", "data": data})];
             in_rule(&mut rule);
             assert_eq!(rule[1]["data"], written);
         }

@@ -100,7 +100,10 @@ impl Case<'_> {
         if self.hop() == Hop::Silent {
             // The kernel gives an address up after three seconds, a look takes one: BIRD's own attempts went on longer.
             let gave_up = self.error().contains("No route to host");
-            let failed = self.look.and_then(|look| look.neighbour.as_ref()).is_some_and(|it| it.state == "failed");
+            let failed = self
+                .look
+                .and_then(|look| look.neighbour.as_ref())
+                .is_some_and(|it| it.state == "failed");
             return self.neighbour_unreachable(gave_up || failed);
         }
         if let Some(verdict) = self.wrong_source() {
@@ -143,7 +146,8 @@ impl Case<'_> {
         };
         let is_silent = |name: &str| {
             let look = self.facts.looks.get(name);
-            look.and_then(|look| look.connection.as_ref()).is_some_and(|it| it.outcome == Outcome::TimedOut)
+            look.and_then(|look| look.connection.as_ref())
+                .is_some_and(|it| it.outcome == Outcome::TimedOut)
         };
         let plain: Vec<bool> = self
             .status
@@ -169,10 +173,14 @@ impl Case<'_> {
     fn refused(&self) -> Verdict {
         let error = self.error();
         // A BIRD that is shut down says so, and one without any session closes its listening socket.
-        if error.starts_with("Received: Administrative shutdown") || error.starts_with("Received: Peer de-configured") {
+        if error.starts_with("Received: Administrative shutdown")
+            || error.starts_with("Received: Peer de-configured")
+        {
             return Verdict::likely(
                 "shut-down-by-peer",
-                format!("the peer ended the session (\"{error}\"), and since then nobody listens there"),
+                format!(
+                    "the peer ended the session (\"{error}\"), and since then nobody listens there"
+                ),
             )
             .remedy("enable it there (birdcl enable NAME), or start the BIRD that was stopped");
         }
@@ -272,16 +280,21 @@ impl Case<'_> {
         if let Some(expected) = expected.filter(|expected| *expected != open.autonomous_system) {
             let is = open.autonomous_system;
             return Some(
-                Verdict::likely("bad-peer-as", format!("this node expects AS {expected} of the peer, it is AS {is}"))
-                    .fact("peerAs", is)
-                    .remedy(format!("correct asNumber of the peer: {}", self.resource())),
+                Verdict::likely(
+                    "bad-peer-as",
+                    format!("this node expects AS {expected} of the peer, it is AS {is}"),
+                )
+                .fact("peerAs", is)
+                .remedy(format!("correct asNumber of the peer: {}", self.resource())),
             );
         }
         let own = self.status.router_id.as_deref()?;
         is_same(own, &open.router_id).then(|| {
             Verdict::likely("router-id-collision", format!("both ends have the router id {own}"))
                 .fact("peerRouterId", open.router_id.clone())
-                .remedy("give each node a router id of its own: CALICO_ROUTER_ID (hash, or an address)")
+                .remedy(
+                    "give each node a router id of its own: CALICO_ROUTER_ID (hash, or an address)",
+                )
         })
     }
 
@@ -295,16 +308,7 @@ impl Case<'_> {
             )));
         }
         if self.has_ttl_security() {
-            let dropped = self.facts.dropped.unwrap_or_default().too_far;
-            return Some(
-                Verdict::likely(
-                    "ttl-security",
-                    "a connection can be made, but BIRD only takes packets with a full TTL (ttlSecurity): the peer does not \
-                     send such, or is further away than it is said to be",
-                )
-                .fact("tcpMinTtlDrop", dropped)
-                .remedy("set ttlSecurity of the BGPPeer on both ends, or on none; its number is that of hops"),
-            );
+            return Some(self.ttl_security_here());
         }
         if self.is_passive() {
             return Some(
@@ -317,6 +321,16 @@ impl Case<'_> {
             );
         }
         None
+    }
+
+    fn ttl_security_here(&self) -> Verdict {
+        Verdict::likely(
+            "ttl-security",
+            "a connection can be made, but BIRD only takes packets with a full TTL (ttlSecurity): the peer does not send such, \
+             or is further away than it is said to be",
+        )
+        .fact("tcpMinTtlDrop", self.facts.dropped.unwrap_or_default().too_far)
+        .remedy("set ttlSecurity of the BGPPeer on both ends, or on none; its number is that of hops")
     }
 
     /// Without a connection of our own: BIRD's last one, and what the kernel knows.
@@ -364,7 +378,9 @@ impl Case<'_> {
                 && is_same(&socket.remote, self.address)
         })?;
         let bytes = waiting.send_queue;
-        Some(if bytes > 0 {
+        Some(if self.has_ttl_security() {
+            self.ttl_security_here()
+        } else if bytes > 0 {
             Verdict::likely(
                 "ttl-security",
                 format!(

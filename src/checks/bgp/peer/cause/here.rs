@@ -13,8 +13,23 @@ use crate::status::PeerType;
 
 /// Links that are not a node's uplink: `IP_AUTODETECTION_METHOD` passes them over when it looks for the node's address.
 const NO_UPLINKS: &[&str] = &[
-    "docker", "br-", "virbr", "lxcbr", "podman", "cbr", "cni", "cali", "tunl", "vxlan.calico",
-    "vxlan-v6.calico", "wireguard.cali", "wg-v6.cali", "kube-ipvs", "flannel", "dummy", "nodelocaldns",
+    "docker",
+    "br-",
+    "virbr",
+    "lxcbr",
+    "podman",
+    "cbr",
+    "cni",
+    "cali",
+    "tunl",
+    "vxlan.calico",
+    "vxlan-v6.calico",
+    "wireguard.cali",
+    "wg-v6.cali",
+    "kube-ipvs",
+    "flannel",
+    "dummy",
+    "nodelocaldns",
 ];
 
 impl Case<'_> {
@@ -34,9 +49,10 @@ impl Case<'_> {
         let summary = match held {
             None if !refused => return None,
             Some(Some(address)) => {
-                let flag = address.flags.iter().find(|flag| {
-                    matches!(flag.as_str(), "tentative" | "dadfailed")
-                });
+                let flag = address
+                    .flags
+                    .iter()
+                    .find(|flag| matches!(flag.as_str(), "tentative" | "dadfailed"));
                 if !refused && flag.is_none() {
                     return None;
                 }
@@ -50,10 +66,14 @@ impl Case<'_> {
                         "the session's source address {source} is on {dev}, but the kernel is not done with duplicate \
                          address detection (tentative)"
                     ),
-                    None => format!("the kernel refuses the session's source address {source}, which is on {dev}"),
+                    None => format!(
+                        "the kernel refuses the session's source address {source}, which is on {dev}"
+                    ),
                 }
             }
-            Some(None) | None => format!("the session's source address {source} is on no link of this host"),
+            Some(None) | None => {
+                format!("the session's source address {source} is on no link of this host")
+            }
         };
         Some(
             Verdict::certain("source-address-missing", summary)
@@ -103,8 +123,10 @@ impl Case<'_> {
                 && (any || socket.local.contains(':') == is_ipv6)
         });
         let listeners: Vec<_> = listeners.collect();
-        let pids = [&self.facts.status.agents.bird, &self.facts.status.agents.bird6].map(|it| it.pid);
-        let is_bird = |owner: &Owner| pids.contains(&Some(owner.pid)) || owner.name.starts_with("bird");
+        let pids =
+            [&self.facts.status.agents.bird, &self.facts.status.agents.bird6].map(|it| it.pid);
+        let is_bird =
+            |owner: &Owner| pids.contains(&Some(owner.pid)) || owner.name.starts_with("bird");
         let foreign = listeners.iter().find_map(|socket| {
             let owners = socket.processes.as_ref()?;
             owners.iter().find(|owner| !is_bird(owner)).filter(|_| !owners.iter().any(is_bird))
@@ -117,10 +139,15 @@ impl Case<'_> {
             return Some(
                 Verdict::certain(
                     "port-taken",
-                    format!("process {pid} ({name}) listens on TCP port {port}, so that BIRD cannot"),
+                    format!(
+                        "process {pid} ({name}) listens on TCP port {port}, so that BIRD cannot"
+                    ),
                 )
                 .fact("owner", json!({"pid": pid, "name": name}))
-                .remedy(format!("stop it (systemctl status {pid} says what it is), then: birdcl restart {}", self.peer.name))
+                .remedy(format!(
+                    "stop it (systemctl status {pid} says what it is), then: birdcl restart {}",
+                    self.peer.name
+                ))
                 .remedy("or have one of the two listen elsewhere: listenPort of BGPConfiguration"),
             );
         }
@@ -201,15 +228,22 @@ impl Case<'_> {
             (false, true) => &[],
             (false, false) => &[(&call_out, "what is sent to it"), (&answer_in, "what it answers")],
         };
-        let dropped = packets.iter().find_map(|(packet, what)| Some((firewall.dropped(packet)?, what)));
+        let dropped =
+            packets.iter().find_map(|(packet, what)| Some((firewall.dropped(packet)?, what)));
         let (drop, what) = dropped?;
         let is_certain = drop.is_certain && (self.connection().is_some() || self.is_passive());
         Some(
-            Verdict::certain("filtered-here", format!("this host itself drops {what}: {}", drop.words))
-                .certain_if(is_certain)
-                .fact("rule", drop.rule)
-                .remedy(drop.command)
-                .remedy(format!("let TCP port {} pass to and from {}, before that rule", self.port, self.address)),
+            Verdict::certain(
+                "filtered-here",
+                format!("this host itself drops {what}: {}", drop.words),
+            )
+            .certain_if(is_certain)
+            .fact("rule", drop.rule)
+            .remedy(drop.command)
+            .remedy(format!(
+                "let TCP port {} pass to and from {}, before that rule",
+                self.port, self.address
+            )),
         )
     }
 
@@ -221,11 +255,14 @@ impl Case<'_> {
         let dev = address.dev.as_deref()?;
         let full = if source.contains(':') { 128 } else { 32 };
         let has_other = all.iter().any(|other| {
-            let same_family = other.address.as_deref().is_some_and(|it| it.contains(':') == source.contains(':'));
+            let same_family =
+                other.address.as_deref().is_some_and(|it| it.contains(':') == source.contains(':'));
             other.dev == address.dev && same_family && other.prefix_length < full
         });
         let what = if NO_UPLINKS.iter().any(|prefix| dev.starts_with(prefix)) {
-            format!("the session's source address {source} is on {dev}, which leads to no other node")
+            format!(
+                "the session's source address {source} is on {dev}, which leads to no other node"
+            )
         } else if address.prefix_length == full && has_other && !source.starts_with("fe80") {
             format!(
                 "the session's source address {source} is a second address of {dev} without a network (/{full}), as \

@@ -45,29 +45,46 @@ impl Case<'_> {
         } else if has("Hold timer expired") {
             self.hold_timer(who)
         } else if has("Unacceptable hold time") {
-            Verdict::certain("hold-timer", format!("the two ends cannot agree on a hold time: {}", who.tells(said)))
-                .remedy("set the same keepalive and hold time on both ends")
+            Verdict::certain(
+                "hold-timer",
+                format!("the two ends cannot agree on a hold time: {}", who.tells(said)),
+            )
+            .remedy("set the same keepalive and hold time on both ends")
         } else if has("Peer de-configured") {
-            Verdict::certain("peer-does-not-know-us", "the peer has taken this node out of its configuration")
-                .remedy(self.on_peer())
+            Verdict::certain(
+                "peer-does-not-know-us",
+                "the peer has taken this node out of its configuration",
+            )
+            .remedy(self.on_peer())
         } else if has("Connection rejected") {
-            Verdict::likely("peer-does-not-know-us", "the peer rejects the session: it does not know this node, or has it disabled")
-                .remedy(self.on_peer())
+            Verdict::likely(
+                "peer-does-not-know-us",
+                "the peer rejects the session: it does not know this node, or has it disabled",
+            )
+            .remedy(self.on_peer())
         } else if has("Administrative shutdown") || has("Administrative reset") {
             match who {
                 Who::Peer => Verdict::certain("shut-down-by-peer", format!("the peer's administrator ended the session ({said})"))
                     .remedy("enable it there: birdcl enable NAME on a Calico node, or no shutdown on a router"),
                 _ => Verdict::likely("disabled-here", "it was shut down on this node, and is up again"),
             }
-        } else if has("Maximum number of prefixes") || has("Out of Resources") || has("Route limit exceeded") {
+        } else if has("Maximum number of prefixes")
+            || has("Out of Resources")
+            || has("Route limit exceeded")
+        {
             let whose = if who == Who::Peer { "the peer's" } else { "this node's" };
             Verdict::certain("route-limit", format!("{whose} limit of routes is exceeded ({said})"))
-                .remedy("announce fewer routes (larger IPAM blocks, aggregation) or raise the limit")
+                .remedy(
+                    "announce fewer routes (larger IPAM blocks, aggregation) or raise the limit",
+                )
         } else if has("No listening socket") {
             return self.no_listener();
         } else if has("Neighbor lost") || has("Link down") {
-            Verdict::likely("neighbour-unreachable", format!("BIRD lost the neighbour on the link ({said})"))
-                .remedy(format!("ip neighbour show {}; ip link", self.address))
+            Verdict::likely(
+                "neighbour-unreachable",
+                format!("BIRD lost the neighbour on the link ({said})"),
+            )
+            .remedy(format!("ip neighbour show {}; ip link", self.address))
         } else if who == Who::Host {
             return None;
         } else {
@@ -85,11 +102,14 @@ impl Case<'_> {
     fn bad_peer_as(&self, who: Who) -> Verdict {
         let expected = self.peer.remote_as.map_or("another AS".to_owned(), |it| format!("AS {it}"));
         let opened = self.connection().and_then(|it| it.said.as_ref()?.open.as_ref());
-        let shown = opened.map_or(String::new(), |open| format!(", it is AS {}", open.autonomous_system));
+        let shown =
+            opened.map_or(String::new(), |open| format!(", it is AS {}", open.autonomous_system));
         let own = self.session.and_then(|session| session.local_as).or(self.peer.local_as);
         let ours = own.map_or(String::new(), |own| format!(" (AS {own})"));
         let summary = match who {
-            Who::Peer => format!("the peer expects another AS number of this node than it has{ours}"),
+            Who::Peer => {
+                format!("the peer expects another AS number of this node than it has{ours}")
+            }
             _ => format!("this node expects {expected} of the peer{shown}"),
         };
         Verdict::certain("bad-peer-as", summary)
@@ -100,11 +120,15 @@ impl Case<'_> {
     }
 
     fn hold_timer(&self, who: Who) -> Verdict {
-        let silent = self.connection().is_some_and(|it| it.outcome == Outcome::Connected && it.said.is_none());
+        let silent = self
+            .connection()
+            .is_some_and(|it| it.outcome == Outcome::Connected && it.said.is_none());
         let summary = match who {
             Who::Peer => "the peer heard nothing of this node for the hold time",
-            _ if silent => "nothing came from the peer for the hold time, and now it takes a connection and says nothing: its \
-                BGP daemon hangs",
+            _ if silent => {
+                "nothing came from the peer for the hold time, and now it takes a connection and says nothing: its \
+                BGP daemon hangs"
+            }
             _ => "nothing came from the peer for the hold time",
         };
         Verdict::likely("hold-timer", summary)
@@ -115,7 +139,10 @@ impl Case<'_> {
     /// What is to be looked at on the other end.
     pub(super) fn on_peer(&self) -> String {
         let source = self.source().unwrap_or("this node's address");
-        format!("on the peer, look for a session with {source}: birdcl show protocols all; {}", self.resource())
+        format!(
+            "on the peer, look for a session with {source}: birdcl show protocols all; {}",
+            self.resource()
+        )
     }
 }
 
