@@ -299,6 +299,7 @@ Examples:
 
 Passwords, keys and tokens are cut out before anything is written; the bundle's manifest.json
 counts them. The file can be read by its owner alone (mode 0600).")]
+#[allow(clippy::struct_excessive_bools, reason = "they are options that are on or off")]
 pub struct NodeDiags {
     /// Where to write the bundle; `-` is stdout [default: diags-YYYYMMDD_HHMMSS.tar.gz, time in UTC]
     #[arg(long, value_name = "PATH")]

@@ -63,6 +63,10 @@ pub const COLLECTORS: &[Collector] = &[
 
 /// What rows depend on: a few facts of the node, and what the user asked for.
 #[derive(Debug, Clone, Default)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "they are facts that have nothing to do with each other"
+)]
 pub struct Node {
     /// The node's name as Calico knows it, else the host's; empty where neither can be read.
     pub name: String,

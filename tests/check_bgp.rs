@@ -253,9 +253,7 @@ fn without_probes_nothing_is_certain_that_takes_one() {
     let faults: Vec<Fault> =
         FAULTS.iter().copied().filter(|it| [4, 6, 9, 17, 21].contains(&it.number)).collect();
     let Some(node) = Faulty::start(Daemons::Bird1, &faults) else { return };
-    let before = node.run("cat /proc/net/netstat | sha256sum; ss -tan | grep -c SYN-SENT || true");
     let report = on_node(&node, &["--no-probe"]).json();
-    drop(before);
     let mut table = String::new();
     let (right, wrongly_certain) = score(&node, &report, &mut table);
     assert_eq!((right, wrongly_certain), (node.faults().len(), 0), "{table}");
@@ -286,9 +284,7 @@ fn fifty_peers_that_are_down_are_all_explained() {
         })
         .collect();
     let Some(node) = Faulty::start(Daemons::Bird1, &faults) else { return };
-    let begun = std::time::Instant::now();
     let report = on_node(&node, &[]).json();
-    let _ = writeln!(std::io::stderr(), "50 peers down: {:?}", begun.elapsed());
     let mut table = String::new();
     let (right, wrongly_certain) = score(&node, &report, &mut table);
     assert_eq!((right, wrongly_certain), (50, 0), "{table}");

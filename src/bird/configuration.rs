@@ -35,6 +35,7 @@ pub struct Configuration {
 
 /// A BGP session as it is configured.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "they are options that are on or off")]
 pub struct Session {
     /// The protocol's name.
     pub name: String,

@@ -92,7 +92,7 @@ impl<'a> Facts<'a> {
 
     /// The file that the daemon of a family reads.
     pub(super) fn file(&self, family: Family) -> Option<&File> {
-        let index = if family == Family::Ipv4 || self.is_one_daemon() { 0 } else { 1 };
+        let index = usize::from(family == Family::Ipv6 && !self.is_one_daemon());
         self.files[index].as_ref()
     }
 

@@ -238,10 +238,10 @@ impl Walk<'_> {
         let number = |key: &str| expression[key].as_u64().unwrap_or_default();
         let source = Registers::at(number("source"));
         match text("expression") {
-            "meta" if expression.get("source").is_some() => Truth::Yes,
+            // They are written to.
+            "meta" | "payload" if expression.get("source").is_some() => Truth::Yes,
             "meta" => self.load(expression, &self.packet.meta(text("key"))),
             "ct" => self.load(expression, &self.packet.tracked(text("key"))),
-            "payload" if expression.get("source").is_some() => Truth::Yes,
             "payload" => {
                 let base = text("base");
                 let loaded = self.packet.payload(base, number("offset"), number("bytes"));

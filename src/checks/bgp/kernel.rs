@@ -11,6 +11,7 @@ use crate::host::{Evidence, Outcome};
 
 /// An address of a link.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[allow(clippy::struct_field_names, reason = "they are the document's")]
 pub(super) struct Address {
     pub(super) dev: Option<String>,
     pub(super) address: Option<String>,

@@ -1,15 +1,16 @@
 //! What becomes of the routes: those that BIRD has from its peers against those that the kernel has.
 //!
-//! Since Calico 3.33 BIRD and Felix share the routes between nodes (`programClusterRoutes` of BGPConfiguration and of
-//! FelixConfiguration), and nothing checks that what one leaves the other takes: a block may be routed by both, or by
-//! none. VXLAN and WireGuard blocks are always Felix's.
+//! Since Calico 3.33 BIRD and Felix share the routes between nodes (`programClusterRoutes` of `BGPConfiguration` and of
+//! `FelixConfiguration`), and nothing checks that what one leaves the other takes: a block may be routed by both, or by
+//! none. VXLAN and `WireGuard` blocks are always Felix's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
 use super::facts::Facts;
-use crate::bird::routes::{Kind, Rank};
+use super::kernel::Route;
+use crate::bird::routes::{Kind, Rank, Routes};
 use crate::checks::{Finding, Level};
 use crate::host::Family;
 use crate::status::{FamilyStatus, State};
@@ -42,17 +43,28 @@ pub(super) fn judge(facts: &Facts<'_>) -> Vec<Finding> {
 struct Owners {
     bird: bool,
     felix: bool,
-    any: bool,
+}
+
+/// Destinations with which something is wrong.
+#[derive(Debug, Default)]
+struct Compared<'a> {
+    /// How many routes peers have announced that are the best of their destination.
+    from_peers: usize,
+    /// The kernel did not take them.
+    refused: Vec<&'a str>,
+    /// Nothing is known of the way to their next hop.
+    unresolved: Vec<&'a str>,
+    /// The kernel has none.
+    missing: Vec<&'a str>,
+    /// BIRD and Felix both have one.
+    both: Vec<&'a str>,
 }
 
 fn of_daemon(facts: &Facts<'_>, family: Family, status: &FamilyStatus) -> Finding {
     let name = status.daemon;
     let unknown = |what: &str| {
-        Finding::new(
-            ID,
-            Level::Unknown,
-            format!("whether the kernel has {name}'s routes is not known: {what}"),
-        )
+        let summary = format!("whether the kernel has {name}'s routes is not known: {what}");
+        Finding::new(ID, Level::Unknown, summary)
     };
     let Some(table) = facts.table(family) else {
         return unknown("its answer to `show route` is not whole");
@@ -60,104 +72,101 @@ fn of_daemon(facts: &Facts<'_>, family: Family, status: &FamilyStatus) -> Findin
     let Some(kernel) = &facts.routes else {
         return unknown("the kernel's routes could not be read whole");
     };
+    let compared = compare(facts, family, &table, kernel);
+    told(status, &compared)
+}
+
+fn compare<'a>(
+    facts: &Facts<'_>,
+    family: Family,
+    table: &'a Routes,
+    kernel: &'a [Route],
+) -> Compared<'a> {
     let mut owners: BTreeMap<&str, Owners> = BTreeMap::new();
     for route in kernel.iter().filter(|route| route.table == MAIN) {
         let owner = owners.entry(route.destination.as_str()).or_default();
-        owner.any = true;
         owner.bird |= route.protocol == BIRD;
         owner.felix |= route.protocol == FELIX;
     }
-    let peers: Vec<&str> = facts
-        .families()
-        .into_iter()
+    let families = facts.families();
+    let peers: BTreeSet<&str> = families
+        .iter()
         .flat_map(|(_, status)| &status.peers)
         .map(|peer| peer.name.as_str())
         .collect();
-    let (mut refused, mut unresolved, mut missing) = (Vec::new(), Vec::new(), Vec::new());
-    let mut from_peers = 0;
+    let mut compared = Compared::default();
     for route in &table.list {
+        let destination = route.destination.as_str();
         if route.rank == Rank::NotInKernel {
-            refused.push(route.destination.as_str());
-            continue;
-        }
-        if route.rank != Rank::Best || !peers.contains(&route.protocol.as_str()) {
-            continue;
-        }
-        from_peers += 1;
-        if route.kind == Kind::Unreachable || route.metric.as_deref() == Some("-") {
-            unresolved.push(route.destination.as_str());
-        } else if !owners.get(route.destination.as_str()).is_some_and(|owner| owner.any) {
-            missing.push(route.destination.as_str());
+            compared.refused.push(destination);
+        } else if route.rank == Rank::Best && peers.contains(route.protocol.as_str()) {
+            compared.from_peers += 1;
+            if route.kind == Kind::Unreachable || route.metric.as_deref() == Some("-") {
+                compared.unresolved.push(destination);
+            } else if !owners.contains_key(destination) {
+                compared.missing.push(destination);
+            }
         }
     }
-    let both: Vec<&str> = owners
-        .iter()
-        .filter(|(destination, owner)| {
-            owner.bird && owner.felix && destination.contains(':') == (family == Family::Ipv6)
-                || (owner.bird && owner.felix && facts.is_one_daemon())
-        })
-        .map(|(destination, _)| *destination)
-        .collect();
+    let is_ours = |destination: &str| {
+        facts.is_one_daemon() || destination.contains(':') == (family == Family::Ipv6)
+    };
+    let both = owners.into_iter().filter(|(to, owner)| owner.bird && owner.felix && is_ours(to));
+    compared.both = both.map(|(destination, _)| destination).collect();
+    compared
+}
+
+fn told(status: &FamilyStatus, compared: &Compared<'_>) -> Finding {
+    let name = status.daemon;
+    let Compared { from_peers, refused, unresolved, missing, both } = compared;
     let evidence = json!({
-        "daemon": name, "fromPeers": from_peers, "refused": some(&refused), "unresolved": some(&unresolved),
-        "missing": some(&missing), "ownedByBoth": some(&both),
-        "counts": {"refused": refused.len(), "unresolved": unresolved.len(), "missing": missing.len(), "ownedByBoth": both.len()},
+        "daemon": name, "fromPeers": from_peers, "refused": some(refused), "unresolved": some(unresolved),
+        "missing": some(missing), "ownedByBoth": some(both),
+        "counts": {
+            "refused": refused.len(), "unresolved": unresolved.len(), "missing": missing.len(),
+            "ownedByBoth": both.len(),
+        },
     });
     let is_recovering = status.graceful_restart.is_some();
-    let mut parts = Vec::new();
-    let mut remedies = Vec::new();
-    if !refused.is_empty() {
-        parts.push(format!("the kernel did not take {} ({})", refused.len(), first(&refused)));
-        remedies.push(
-            "another route to the same destination is in the way, or the next hop is not on a link: ip route get ADDRESS; \
-             BIRD's log says why (grep Netlink)"
-                .to_owned(),
-        );
-    }
-    if !unresolved.is_empty() {
-        parts.push(format!(
-            "the next hop of {} cannot be resolved ({})",
-            unresolved.len(),
-            first(&unresolved)
-        ));
-        remedies.push(
-            "the peer that announces it is not on a connected network: ip route get NEXTHOP"
-                .to_owned(),
-        );
-    }
-    if !missing.is_empty() {
-        parts.push(format!(
-            "{} are in no route of the kernel's ({})",
-            missing.len(),
-            first(&missing)
-        ));
-        remedies.push(if is_recovering {
-            "BIRD withholds them until its graceful restart ends: see bgp.graceful-restart".to_owned()
-        } else {
-            "see who is to program them: kubectl get felixconfiguration,bgpconfiguration default -o yaml | grep -i programClusterRoutes (3.33 and later: exactly one of both)".to_owned()
-        });
-    }
-    if !both.is_empty() {
-        parts.push(format!(
-            "{} are routed by BIRD and by Felix at once ({})",
-            both.len(),
-            first(&both)
-        ));
-        remedies.push(
-            "let one of them program cluster routes: programClusterRoutes in FelixConfiguration and BGPConfiguration must be complementary"
-                .to_owned(),
-        );
-    }
-    if parts.is_empty() {
+    let withheld = "BIRD withholds them until its graceful restart ends: see bgp.graceful-restart";
+    let unowned = "see who is to program them: kubectl get felixconfiguration,bgpconfiguration default -o yaml | grep -i \
+                   programClusterRoutes (3.33 and later: exactly one of both)";
+    let troubles = [
+        (
+            refused,
+            "the kernel did not take",
+            "another route to the same destination is in the way, or the next hop is on no \
+            link: ip route get ADDRESS; BIRD's log says why (grep Netlink)",
+        ),
+        (
+            unresolved,
+            "the next hop cannot be resolved of",
+            "the peer that announces them is on no network that this node \
+            has a route to: ip route get NEXTHOP",
+        ),
+        (missing, "the kernel has no route for", if is_recovering { withheld } else { unowned }),
+        (
+            both,
+            "BIRD and Felix both have a route for",
+            "let one of them program cluster routes: programClusterRoutes in \
+            FelixConfiguration and BGPConfiguration must be complementary",
+        ),
+    ];
+    let troubles: Vec<_> = troubles.into_iter().filter(|(list, _, _)| !list.is_empty()).collect();
+    if troubles.is_empty() {
         let level = if is_recovering { Level::Info } else { Level::Ok };
         let summary =
             format!("the kernel has the {from_peers} routes that {name} has from its peers");
         return Finding::new(ID, level, summary).evidence(evidence);
     }
-    let summary = format!("of {name}'s routes {}", parts.join(", "));
-    let mut finding = Finding::new(ID, Level::Fail, summary).evidence(evidence);
-    finding.remedy = remedies;
-    finding
+    let parts: Vec<String> = troubles
+        .iter()
+        .map(|(list, what, _)| format!("{what} {} destinations ({})", list.len(), first(list)))
+        .collect();
+    let finding = Finding::new(ID, Level::Fail, format!("{name}: {}", parts.join("; ")));
+    troubles
+        .iter()
+        .fold(finding.evidence(evidence), |finding, (_, _, remedy)| finding.remedy(*remedy))
 }
 
 fn some<'a>(destinations: &'a [&'a str]) -> &'a [&'a str] {

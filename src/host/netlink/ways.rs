@@ -67,7 +67,7 @@ fn look_up(
     drop(attributes_);
     let mut way = Way::default();
     kernel.ask("RTM_GETROUTE", &request, |(header, answer)| {
-        way.kind = type_name(header.rtm_type).unwrap_or("unknown").to_owned();
+        type_name(header.rtm_type).unwrap_or("unknown").clone_into(&mut way.kind);
         for attribute in answer.flatten() {
             match attribute {
                 RouteAttrs::Oif(index) => way.dev = names.of(index).map(ToOwned::to_owned),
@@ -93,7 +93,7 @@ pub(in crate::host) fn neighbours(limit: Duration) -> HashMap<IpAddr, Neighbour>
     let mut known: HashMap<IpAddr, Neighbour> = HashMap::new();
     let request = rt_neigh::Request::new().op_getneigh_dump(&Ndmsg::new());
     let asked = kernel.ask("RTM_GETNEIGH", &request, |(header, answer)| {
-        let address = answer.clone().flatten().find_map(|attribute| match attribute {
+        let address = answer.flatten().find_map(|attribute| match attribute {
             NeighbourAttrs::Dst(address) => Some(address),
             _ => None,
         });
@@ -110,7 +110,7 @@ pub(in crate::host) fn neighbours(limit: Duration) -> HashMap<IpAddr, Neighbour>
         Ok(())
     });
     // What came before a failure is true as well.
-    let _of_no_consequence = asked;
+    drop(asked);
     known
 }
 

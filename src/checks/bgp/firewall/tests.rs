@@ -108,9 +108,9 @@ fn matches_of_iptables_are_read() {
     let ports = r#"{"expression":"match","match":"multiport","revision":1,"info":"0x01021600b300","info_bytes":48}"#;
     assert!(firewall(&[&[ports, DROP]], "").dropped(&call()).unwrap().is_certain);
     // -m conntrack --ctstate RELATED,ESTABLISHED
-    let mut info = vec![0_u8; 152];
+    let mut info = [0_u8; 152];
     (info[146], info[150]) = (1, 6);
-    let info: String = info.iter().map(|byte| format!("{byte:02x}")).collect();
+    let info = info.iter().fold(String::new(), |digits, byte| digits + &format!("{byte:02x}"));
     let state = format!(
         r#"{{"expression":"match","match":"conntrack","revision":3,"info":"0x{info}","info_bytes":160}}"#
     );

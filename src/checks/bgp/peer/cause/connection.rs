@@ -213,10 +213,9 @@ impl Case<'_> {
         if let Some(verdict) = self.wrong_source() {
             return verdict;
         }
-        if let Some(open) = said.and_then(|said| said.open.as_ref()) {
-            if let Some(verdict) = self.by_open(open) {
-                return verdict;
-            }
+        let open = said.and_then(|said| said.open.as_ref());
+        if let Some(verdict) = open.and_then(|open| self.by_open(open)) {
+            return verdict;
         }
         let source = self.source().unwrap_or("this node's address");
         Verdict::likely(
@@ -261,7 +260,7 @@ impl Case<'_> {
             );
         };
         match said {
-            Said { open: Some(open), .. } => self.by_open(open).or_else(|| self.called(open)),
+            Said { open: Some(open), .. } => self.by_open(open).or_else(|| self.called()),
             Said { notification: Some(notification), .. } => self.by_notification(notification),
             Said { other, .. } => Some(
                 Verdict::unknown(format!(
@@ -299,7 +298,7 @@ impl Case<'_> {
     }
 
     /// The peer knows this node and listens; nevertheless there is no session.
-    fn called(&self, _open: &Open) -> Option<Verdict> {
+    fn called(&self) -> Option<Verdict> {
         // The connection was not signed.
         if self.has_password() {
             return Some(self.authentication(Verdict::certain(

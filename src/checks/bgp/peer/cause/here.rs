@@ -114,19 +114,22 @@ impl Case<'_> {
         let port = self.facts.listen_port(self.family);
         let sockets = self.facts.sockets.as_ref()?;
         let is_ipv6 = self.address.contains(':');
-        let listeners = sockets.iter().filter(|socket| {
-            let any = socket.local == "::" || socket.local == "0.0.0.0";
-            socket.protocol == "tcp"
-                && socket.state == "listen"
-                && socket.local_port == port
-                // A listener on `::` may take calls over IPv4 as well.
-                && (any || socket.local.contains(':') == is_ipv6)
+        let of_port = sockets.iter().filter(|socket| {
+            socket.protocol == "tcp" && socket.state == "listen" && socket.local_port == port
         });
-        let listeners: Vec<_> = listeners.collect();
+        let (own, dual): (Vec<_>, Vec<_>) =
+            of_port.partition(|socket| socket.local.contains(':') == is_ipv6);
         let pids =
             [&self.facts.status.agents.bird, &self.facts.status.agents.bird6].map(|it| it.pid);
         let is_bird =
             |owner: &Owner| pids.contains(&Some(owner.pid)) || owner.name.starts_with("bird");
+        // A listener on `::` may take calls over IPv4 as well; those of BIRD never do.
+        let is_dual = |socket: &&kernel::Socket| {
+            socket.local == "::"
+                && socket.processes.as_ref().is_none_or(|owners| !owners.iter().any(is_bird))
+        };
+        let listeners: Vec<&kernel::Socket> =
+            if own.is_empty() { dual.into_iter().filter(is_dual).collect() } else { own };
         let foreign = listeners.iter().find_map(|socket| {
             let owners = socket.processes.as_ref()?;
             owners.iter().find(|owner| !is_bird(owner)).filter(|_| !owners.iter().any(is_bird))
