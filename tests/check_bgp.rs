@@ -179,7 +179,7 @@ fn a_node_whose_sessions_stand_passes() {
 
 #[test]
 fn another_process_on_birds_port_is_named() {
-    let script = r#"
+    let script = r"
 cp -L BIRD1/bird /run/agents/other-bird
 cat >/run/other.cfg <<EOF
 router id 9.9.9.9;
@@ -187,7 +187,7 @@ protocol device {}
 protocol bgp other { local as 1; neighbor 10.0.0.99 as 1; passive on; multihop; }
 EOF
 /run/agents/other-bird -d -c /run/other.cfg -s /run/other.ctl -P /run/other.pid >/run/other.log 2>&1 &
-for i in {1..200}; do ss -ltnH | grep -q ':179 ' && break; sleep 0.05; done"#;
+for i in {1..200}; do ss -ltnH | grep -q ':179 ' && break; sleep 0.05; done";
     let faults = [Fault { kind: "Mesh", number: 2, ..FAULT }];
     let Some(node) = Faulty::start_after(Daemons::Bird1, &faults, script) else { return };
     let report = on_node(&node, &[]).json();

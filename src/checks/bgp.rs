@@ -50,6 +50,8 @@ const READ: &[&str] = &[
     "bird/ipv6/show-route",
     "bird/ipv6/bird6.cfg",
     "host/etc/calico",
+    "host/proc/net/ip6_tables_names",
+    "host/proc/net/ip_tables_names",
     "host/proc/net/netstat",
     "host/var/lib/calico/nodename",
     "network/addresses.json",

@@ -381,20 +381,20 @@ impl Faulty {
         let parts = birds().and_then(|birds| Ok((birds, Namespaces::new()?)));
         let (birds, namespaces) = super::or_skipped(parts)?;
         let both = |fault: &Fault| [(*fault, false), (*fault, true)];
-        let faulty = Self {
+        let node = Self {
             namespaces,
             folder: TempDir::with_prefix("calivet-bgp-").unwrap(),
             daemons,
             faults: faults.iter().flat_map(both).collect(),
             birds,
         };
-        faulty.start_host();
-        faulty.start_peers();
-        faulty.run(&script.replace("BIRD1", &faulty.birds.bird1.display().to_string()));
-        faulty.start_node();
-        faulty.disturb();
-        faulty.wait();
-        Some(faulty)
+        node.start_host();
+        node.start_peers();
+        node.run(&script.replace("BIRD1", &node.birds.bird1.display().to_string()));
+        node.start_node();
+        node.disturb();
+        node.wait();
+        Some(node)
     }
 
     /// What was injected, and whether into an IPv6 session.

@@ -69,7 +69,7 @@ impl<'a> Facts<'a> {
             evidence,
             status: status::node_status(time, evidence),
             time,
-            files: FILES.map(|places| places.iter().find_map(|path| file(evidence, path))),
+            files: FILES.map(|places| file(evidence, places)),
             looks: looks.collect(),
             probe: asked.probe,
             addresses: kernel::rows(evidence, "network/addresses.json", "addresses"),
@@ -110,6 +110,19 @@ impl<'a> Facts<'a> {
             .then(|| bird_routes::parse(&reply))
     }
 
+    /// Whether all rules of this host's packet filter are known: those of legacy iptables are not.
+    pub(super) fn knows_firewall(&self) -> bool {
+        let is_unused = |path: &str| {
+            self.evidence.get(path).is_some_and(|names| {
+                names.outcome == Outcome::Missing
+                    || names.outcome == Outcome::Ok && names.text().trim().is_empty()
+            })
+        };
+        self.firewall.is_some()
+            && is_unused("host/proc/net/ip_tables_names")
+            && is_unused("host/proc/net/ip6_tables_names")
+    }
+
     /// The port on which the daemon of a family is to listen.
     pub(super) fn listen_port(&self, family: Family) -> u16 {
         let port = self.file(family).and_then(|file| file.configuration.listen_port);
@@ -117,7 +130,10 @@ impl<'a> Facts<'a> {
     }
 }
 
-fn file(evidence: &Evidence, path: &str) -> Option<File> {
+/// What a daemon reads. Where its own file is there and cannot be read, the host's may be one that was left behind.
+fn file(evidence: &Evidence, [contained, on_host]: [&str; 2]) -> Option<File> {
+    let is_absent = evidence.get(contained).is_none_or(|it| it.outcome == Outcome::Missing);
+    let path = if is_absent { on_host } else { contained };
     let reading = evidence.get(path)?;
     (reading.outcome == Outcome::Ok).then(|| File {
         path: path.to_owned(),

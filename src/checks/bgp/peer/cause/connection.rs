@@ -184,7 +184,7 @@ impl Case<'_> {
             )
             .remedy("enable it there (birdcl enable NAME), or start the BIRD that was stopped");
         }
-        let is_known = self.facts.firewall.is_some();
+        let is_known = self.facts.knows_firewall();
         let passive = if self.is_passive() {
             " (it is the one to call, and a BIRD that runs would listen as well)"
         } else {
