@@ -2,8 +2,9 @@
 //! and 3.
 //!
 //! [`reply`] turns the bytes of one answer into lines; [`status`], [`protocols`] and [`routes`] turn lines into
-//! facts. None of them knows a socket.
+//! facts; [`configuration`] reads the file that BIRD reads. None of them knows a socket.
 
+pub mod configuration;
 pub mod protocols;
 pub mod reply;
 pub mod routes;

@@ -4,6 +4,7 @@
 //! the node, in a pod and from a bundle is the same. Each of its findings has a stable id (`conntrack.usage`), a
 //! heading in `docs/checks.md`, and a sentence that is true when it passes.
 
+mod bgp;
 mod conntrack;
 mod networkmanager;
 mod settings;
@@ -21,7 +22,7 @@ use crate::fix::{Applied, Change};
 use crate::host::Evidence;
 
 /// The checks, in the order in which they are run and shown.
-pub const CHECKS: &[Check] = &[conntrack::CHECK, networkmanager::CHECK];
+pub const CHECKS: &[Check] = &[bgp::CHECK, conntrack::CHECK, networkmanager::CHECK];
 
 /// A subject of `calivet check`.
 #[derive(Debug)]

@@ -178,6 +178,14 @@ pub struct Mending {
 /// Subjects of `check`.
 #[derive(Debug, Subcommand)]
 pub enum Subject {
+    /// Why is BGP not established, and where are the routes?
+    #[command(after_help = "\
+Examples:
+  sudo calivet check bgp
+  sudo calivet check bgp --no-probe        without connections to the peers that are down
+  sudo calivet check bgp -o json | jq '.findings[] | select(.id == \"bgp.peer\") | .evidence.cause'
+  calivet check bgp --from diags-20261123_023326.tar.gz")]
+    Bgp,
     /// Is the connection tracking table full, who fills it, what will its limit be after a reboot?
     Conntrack(Conntrack),
     /// Which of Calico's interfaces does `NetworkManager` take, and which line decides?
@@ -291,6 +299,7 @@ Examples:
 
 Passwords, keys and tokens are cut out before anything is written; the bundle's manifest.json
 counts them. The file can be read by its owner alone (mode 0600).")]
+#[allow(clippy::struct_excessive_bools, reason = "they are options that are on or off")]
 pub struct NodeDiags {
     /// Where to write the bundle; `-` is stdout [default: diags-YYYYMMDD_HHMMSS.tar.gz, time in UTC]
     #[arg(long, value_name = "PATH")]
@@ -339,6 +348,10 @@ pub struct NodeDiags {
         hide_possible_values = true
     )]
     pub skip: Vec<String>,
+
+    /// Be passive: no bounded look at BGP peers that are down
+    #[arg(long)]
+    pub no_probe: bool,
 
     /// Replace names of nodes and pods, and addresses, by pseudonyms; what they stand for is written to
     /// `PATH.map.json`, which is to stay on this host

@@ -16,6 +16,7 @@ mod network;
 mod networkmanager;
 mod system;
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -66,6 +67,10 @@ pub const COLLECTORS: &[Collector] = &[
 
 /// What rows depend on: a few facts of the node, and what the user asked for.
 #[derive(Debug, Clone, Default)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "they are facts that have nothing to do with each other"
+)]
 pub struct Node {
     /// The node's name as Calico knows it, else the host's; empty where neither can be read.
     pub name: String,
@@ -91,6 +96,8 @@ pub struct Node {
     pub max_file_bytes: u64,
     /// calicoctl's configuration file.
     pub config: PathBuf,
+    /// BGP peers that are down are not connected to.
+    pub passive: bool,
     /// Files that hold the user's own credentials for the datastore: what `KUBECONFIG` and `ETCD_KEY_FILE` name.
     pub credentials: Vec<PathBuf>,
 }
@@ -204,6 +211,25 @@ pub fn networkmanager(node: &Node) -> Rows {
 #[must_use]
 pub fn links() -> Vec<Artifact> {
     network::links()
+}
+
+/// The rows that keep what they read at these paths, as far as this node has them.
+#[must_use]
+pub fn at(node: &Node, paths: &[&str]) -> Rows {
+    let mut found = Rows::default();
+    for collector in COLLECTORS {
+        let Rows { artifacts, trees } = rows(collector, node);
+        let is_wanted = |path: Cow<'_, str>| paths.contains(&path.as_ref());
+        found.artifacts.extend(artifacts.into_iter().filter(|row| is_wanted(row.path())));
+        found.trees.extend(trees.into_iter().filter(|tree| is_wanted(tree.path())));
+    }
+    found
+}
+
+/// A look at the BGP peers that are down; `connect`: also with a connection to each.
+#[must_use]
+pub fn probes(node: &Node, connect: bool) -> Artifact {
+    bird::probes(node, connect)
 }
 
 /// The artifacts on which `node status` rests and that are known at once.

@@ -20,6 +20,7 @@ mod kernel_log;
 mod live;
 pub mod netlink;
 mod pattern;
+mod probe;
 mod process;
 mod program;
 mod reading;

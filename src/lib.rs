@@ -15,6 +15,7 @@
 //! | --- | --- |
 //! | [`bird`], [`processes`], [`felix`], [`sysctl`], [`conntrack`], [`kube_proxy`] | parsers: bytes in, typed facts out; they know no host |
 //! | [`networkmanager`], [`networkd`], [`dhcpcd`], [`netplan`], [`fnmatch`] | what others make of their configuration |
+//! | [`bgp`] | what a look at a BGP peer gives, and what a peer says |
 //! | [`archive`] | the tar.gz format: a writer whose every prefix can be read, a reader with limits |
 //! | [`obfuscate`] | pseudonyms for names and addresses |
 //! | [`redact`] | what must not leave the node |
@@ -31,6 +32,7 @@
 //! | [`commands`] | one file a command: host -> work -> output |
 
 pub mod archive;
+pub mod bgp;
 pub mod bird;
 pub mod bundle;
 pub mod checks;

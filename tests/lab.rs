@@ -5,6 +5,7 @@
 //! the control sockets are real and the processes are files; and from inside ([`Lab::calivet`]), where all is
 //! real.
 
+pub(crate) mod bgp;
 pub(crate) mod http;
 pub(crate) mod namespaces;
 pub(crate) mod networkmanager;
@@ -49,24 +50,10 @@ pub(crate) struct Lab {
 const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Lab {
-    /// A lab whose peers have settled. `None` where there can be none: why is said on standard error, unless the
-    /// environment asks for it (`CALIVET_TEST_LAB=required`), then it is a failure.
+    /// A lab whose peers have settled. `None` where there can be none.
     pub(crate) fn start(daemons: Daemons) -> Option<Self> {
         let parts = birds().and_then(|birds| Ok((birds, Namespaces::new()?)));
-        let (birds, namespaces) = match parts {
-            Ok(parts) => parts,
-            Err(reason) => {
-                assert_ne!(
-                    env::var("CALIVET_TEST_LAB").as_deref(),
-                    Ok("required"),
-                    "no lab: {reason}"
-                );
-                // What `eprintln` prints is shown only when a test fails.
-                let test = std::thread::current().name().unwrap_or("a test").to_owned();
-                let _ = writeln!(std::io::stderr(), "{test}: skipped: {reason}");
-                return None;
-            }
-        };
+        let (birds, namespaces) = or_skipped(parts)?;
         let root = Root::new().calico_node();
         namespaces.run(&format!(
             "mkdir /run/calico\nmount --bind '{}' /run/calico",
@@ -374,7 +361,23 @@ fn configuration_of_bird2() -> String {
     text
 }
 
+/// What a lab needs. `None` where there can be none: why is said on standard error, unless the environment asks for it
+/// (`CALIVET_TEST_LAB=required`), then it is a failure.
+fn or_skipped<T>(parts: Result<T, String>) -> Option<T> {
+    match parts {
+        Ok(parts) => Some(parts),
+        Err(reason) => {
+            assert_ne!(env::var("CALIVET_TEST_LAB").as_deref(), Ok("required"), "no lab: {reason}");
+            // What `eprintln` prints is shown only when a test fails.
+            let test = std::thread::current().name().unwrap_or("a test").to_owned();
+            let _ = writeln!(std::io::stderr(), "{test}: skipped: {reason}");
+            None
+        }
+    }
+}
+
 /// The folders in which `tests/run` unpacked the daemons.
+#[derive(Debug)]
 struct Birds {
     bird1: PathBuf,
     bird2: PathBuf,

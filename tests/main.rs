@@ -9,6 +9,7 @@
 )]
 
 mod bundles;
+mod check_bgp;
 mod conntrack;
 mod containers;
 mod diags_options;

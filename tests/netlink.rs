@@ -774,9 +774,9 @@ fn the_rule_set_is_that_of_nft() {
         elements.iter().find(|row| row["set"] == set && row["key"] == key).unwrap()
     };
     assert_eq!(find("m", "0x0050")["data"], "jump other");
-    assert_eq!(find("s", "0x01020304")["comment"], "of an element");
-    assert_eq!(find("s", "0x0b000000")["flags"], json!(["interval-end"]));
-    assert_eq!(find("timed", "0x01010101")["timeout_milliseconds"], 1_800_000);
+    assert_eq!(find("s", "1.2.3.4")["comment"], "of an element");
+    assert_eq!(find("s", "11.0.0.0")["flags"], json!(["interval-end"]));
+    assert_eq!(find("timed", "1.1.1.1")["timeout_milliseconds"], 1_800_000);
     let generation = &net.documents[path];
     assert!(generation.contains("\"generation\":"));
 }

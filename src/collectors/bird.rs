@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::{Agent, Artifact, Collector, Node, Rows, Source, Tree};
+use crate::bgp::looks;
 use crate::host::Family;
 
 pub(super) const COLLECTOR: Collector = Collector {
@@ -71,5 +72,18 @@ fn more(node: &Node) -> Rows {
             )
         }));
     }
+    artifacts.push(probes(node, !node.passive));
     Rows { artifacts, trees: Vec::new() }
+}
+
+/// A look at the peers that are down; `connect`: also with a connection.
+pub(super) fn probes(node: &Node, connect: bool) -> Artifact {
+    let in_container = RENDERED.iter().filter_map(|(agent, _, [main, ..])| {
+        let daemon = node.agent(*agent)?;
+        Some(Cow::Owned(format!("/proc/{}/root/etc/calico/confd/config/{main}", daemon.pid)))
+    });
+    let on_host =
+        RENDERED.iter().map(|(_, _, [main, ..])| format!("/etc/calico/confd/config/{main}").into());
+    let configurations = in_container.chain(on_host).collect();
+    Artifact::new(Cow::Borrowed(looks::PATH), Source::Probe { connect, configurations }).public()
 }

@@ -33,6 +33,7 @@ pub(crate) fn full() -> Node {
         since: Some(Duration::from_secs(7200)),
         max_file_bytes: 1 << 20,
         config: PathBuf::from("/root/calicoctl.cfg"),
+        passive: false,
         credentials: vec![PathBuf::from("/root/.kube/config")],
     }
 }
@@ -79,7 +80,8 @@ fn files_and_folders_are_absolute_and_questions_are_single_lines() {
                 | Source::KernelLog
                 | Source::Settings
                 | Source::Netlink(_)
-                | Source::NetworkManager => {}
+                | Source::NetworkManager
+                | Source::Probe { .. } => {}
             }
         }
         for tree in rows(collector, &full()).trees {

@@ -130,7 +130,7 @@ async fn mend(
 fn asked(args: &cli::Check) -> Asked {
     let mut asked = Asked { probe: !args.no_probe, ..Asked::default() };
     match &args.subject {
-        None => {}
+        None | Some(Subject::Bgp) => {}
         Some(Subject::Conntrack(conntrack)) => {
             asked.interval = conntrack.interval;
             asked.warn_percent = conntrack.warn;
@@ -148,6 +148,7 @@ fn asked(args: &cli::Check) -> Asked {
 /// The check that a subject is.
 const fn name(subject: &Subject) -> &'static str {
     match subject {
+        Subject::Bgp => "bgp",
         Subject::Conntrack(_) => "conntrack",
         Subject::NetworkManager(_) => "networkmanager",
     }

@@ -76,6 +76,14 @@ pub enum Source {
     /// What `NetworkManager` says of itself and its devices over the system's bus, as JSON
     /// ([`crate::networkmanager::live::View`]).
     NetworkManager,
+    /// The way to each BGP peer whose session is down, and whether it can be connected to, as JSON
+    /// ([`crate::bgp::looks`]): a bounded active look.
+    Probe {
+        /// Whether connections are tried; without, nothing is sent.
+        connect: bool,
+        /// BIRD's configuration files, which tell this node's end of each session.
+        configurations: Cow<'static, [Cow<'static, str>]>,
+    },
 }
 
 /// Which processes are wanted. Reading them costs the kernel some 10 microseconds for each file of each.
@@ -189,6 +197,10 @@ impl Artifact {
             Source::KernelLog => "/dev/kmsg".to_owned(),
             Source::Netlink(dump) => format!("netlink: {}", dump.question()),
             Source::NetworkManager => "D-Bus: org.freedesktop.NetworkManager".to_owned(),
+            Source::Probe { connect: true, .. } => {
+                "connections to BGP peers that are down".to_owned()
+            }
+            Source::Probe { connect: false, .. } => "routes to BGP peers that are down".to_owned(),
         }
     }
 }

@@ -1,16 +1,22 @@
 //! A machine that answers now: each question goes to the part that can ask it, within its bounds.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use jiff::Timestamp;
 use tokio::sync::{OnceCell, mpsc};
 
 use super::bird_socket::{Daemons, Question};
 use super::{
     Artifact, Extent, Family, Listing, Outcome, Reading, Source, Tree, apart, command, dbus, enter,
-    file, http, in_chunks, kernel_log, netlink, process, sysctl, tree,
+    file, http, in_chunks, kernel_log, netlink, probe, process, sysctl, tree,
 };
+use crate::bgp::looks;
+use crate::bird::configuration::{self, Configuration};
+use crate::bird::protocols::{self, Protocol};
+use crate::bird::reply;
 use crate::processes::{self, Agent, Process};
 
 /// Of a file of which no more is kept, reading takes microseconds.
@@ -104,7 +110,69 @@ impl Live {
                 apart::stream(limit, chunks, read).await
             }
             Source::NetworkManager => send(dbus::view(&root, limit).await, &chunks).await,
+            Source::Probe { connect, configurations } => {
+                send(Box::pin(self.probe(*connect, configurations, limit)).await, &chunks).await
+            }
         }
+    }
+
+    /// Looks at the BGP peers that are down: as BIRD tells them now, for a session that has come to stand meanwhile
+    /// must not be disturbed.
+    async fn probe(
+        &self,
+        connect: bool,
+        configurations: &[Cow<'static, str>],
+        limit: Duration,
+    ) -> Reading {
+        let begun = Instant::now();
+        let answers = Family::ALL.map(|family| {
+            let question = Cow::Borrowed("show protocols all");
+            let source = Source::Bird { family, question };
+            Artifact::new(Cow::Borrowed(""), source).within(limit)
+        });
+        let [ipv4, ipv6] = [0, 1].map(|index| self.gather(&answers[index]));
+        let files = configurations.iter().map(|path| {
+            let file = Artifact::new(Cow::Borrowed(""), Source::File(path.clone())).within(limit);
+            async move { self.gather(&file).await }
+        });
+        let (ipv4, ipv6, files) = tokio::join!(ipv4, ipv6, join_all(files));
+        let mut reading = Reading::begin();
+        let protocols: Vec<Protocol> = [&ipv4, &ipv6]
+            .iter()
+            .flat_map(|answer| protocols::parse(&reply::parse(&answer.bytes)).list)
+            .collect();
+        let is_known = [&ipv4, &ipv6].iter().any(|answer| answer.outcome == Outcome::Ok);
+        let configurations: Vec<Configuration> =
+            files.iter().map(|file| configuration::parse(&file.text())).collect();
+        let targets = looks::targets(&protocols, &configurations);
+        let looks = probe::look(targets, connect, self.root == Path::new("/")).await;
+        reading.duration = begun.elapsed();
+        if !is_known && looks.looks.is_empty() {
+            reading.outcome = Outcome::NotApplicable;
+            reading.reason = Some("no BIRD tells which peers are down".to_owned());
+            return reading;
+        }
+        // Numbers and texts are always JSON.
+        reading.bytes = serde_json::to_vec_pretty(&looks).unwrap_or_default();
+        reading.original_bytes = reading.bytes.len() as u64;
+        if self.root != Path::new("/") {
+            reading.place = Some("the network namespace in which calivet runs".to_owned());
+        }
+        reading
+    }
+
+    /// Reads an artifact into memory.
+    async fn gather(&self, artifact: &Artifact) -> Reading {
+        let (sender, mut chunks) = mpsc::channel(2);
+        let gather = async {
+            let mut bytes = Vec::new();
+            while let Some(chunk) = chunks.recv().await {
+                bytes.extend(chunk);
+            }
+            bytes
+        };
+        let (reading, bytes) = tokio::join!(self.stream(artifact, sender), gather);
+        Reading { bytes, ..reading }
     }
 
     /// See [`super::Host::list`].

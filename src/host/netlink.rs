@@ -21,6 +21,7 @@ mod qdiscs;
 mod routes;
 mod rules;
 mod sockets;
+pub(in crate::host) mod ways;
 mod wireguard;
 
 use std::path::Path;

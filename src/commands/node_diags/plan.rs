@@ -52,6 +52,7 @@ pub(super) fn wanted(node: Node, options: &Options, args: &cli::NodeDiags) -> No
             None => max_file_bytes,
         },
         config: options.config.clone(),
+        passive: args.no_probe,
         credentials: environment::credentials(),
         ..node
     }
@@ -132,6 +133,7 @@ pub(super) fn recorded_options(options: &Options, args: &cli::NodeDiags) -> serd
         "maxBytes": args.max_size.map(|size| size.as_u64()),
         "deadlineMs": args.deadline.map(milliseconds),
         "obfuscate": args.obfuscate,
+        "probe": !args.no_probe,
         "only": args.only,
         "skip": args.skip,
     })

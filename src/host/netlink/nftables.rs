@@ -11,6 +11,7 @@
 //! ```
 
 mod expressions;
+mod readable;
 
 use std::ffi::CString;
 
@@ -169,6 +170,7 @@ struct Wanted {
     family: u8,
     table: CString,
     name: CString,
+    key_type: u32,
 }
 
 /// Writes `generation`, and the lists.
@@ -191,7 +193,8 @@ pub(super) fn write(kernel: &mut Kernel, document: &mut Document) -> Result<(), 
     kernel.ask("NFT_MSG_GETSET", &nothing().op_getset_dump(&all), |(header, set)| {
         if let (Ok(table), Ok(name)) = (set.get_table(), set.get_name()) {
             let [table, name] = [table, name].map(CString::from);
-            wanted.push(Wanted { family: header.nfgen_family, table, name });
+            let key_type = set.get_key_type().unwrap_or_default();
+            wanted.push(Wanted { family: header.nfgen_family, table, name, key_type });
         }
         document.row(&self::set(&header, set))
     })?;
@@ -450,6 +453,7 @@ fn rule(header: &Nfgenmsg, attributes: nftables::IterableRuleAttrs<'_>) -> Rule 
             RuleAttrs::Userdata(data) => rule.comment = comment(data),
             RuleAttrs::Expressions(list) => {
                 rule.expressions = expressions::list(list);
+                readable::in_rule(&mut rule.expressions);
             }
             _ => {}
         }
@@ -471,7 +475,10 @@ fn elements(kernel: &mut Kernel, document: &mut Document, wanted: &Wanted) -> Re
         for attribute in attributes.flatten() {
             let SetelemListAttrs::Elements(list) = attribute else { continue };
             for SetelemListElemAttrs::Elem(attributes) in list.flatten() {
-                document.row(&element(&header, &table, &set, attributes))?;
+                let mut row = element(&header, &table, &set, attributes);
+                row.key = readable::key(row.key, wanted.key_type);
+                row.key_end = readable::key(row.key_end, wanted.key_type);
+                document.row(&row)?;
             }
         }
         Ok(())

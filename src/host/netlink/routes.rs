@@ -102,7 +102,7 @@ const FLAGS: [&str; 30] = [
     "rt-offload-failed",
 ];
 
-const fn type_name(number: u8) -> Option<&'static str> {
+pub(super) const fn type_name(number: u8) -> Option<&'static str> {
     Some(match number {
         0 => "unspec",
         1 => "unicast",

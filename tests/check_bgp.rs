@@ -1,0 +1,291 @@
+//! `calivet check bgp`: each cause is injected between real BIRDs and must be found.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::lab::Daemons;
+use crate::lab::bgp::{FAULT, FAULTS, Far, Fault, Faulty};
+use crate::run::{Run, run};
+
+fn on_node(node: &Faulty, options: &[&str]) -> Run {
+    run(node.calivet().args(["check", "bgp", "-o", "json"]).args(options))
+}
+
+fn from(bundle: &Path) -> Run {
+    run(Command::new(env!("CARGO_BIN_EXE_calivet"))
+        .args(["check", "bgp", "-o", "json", "--from"])
+        .arg(bundle))
+}
+
+/// The findings of an id.
+fn findings<'a>(report: &'a Value, id: &str) -> Vec<&'a Value> {
+    report["findings"].as_array().unwrap().iter().filter(|it| it["id"] == id).collect()
+}
+
+/// What a verdict says, of all findings in their order.
+fn verdicts(report: &Value) -> Vec<(String, String, Value, Value)> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    report["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|finding| {
+            let evidence = &finding["evidence"];
+            (
+                text(&finding["id"]),
+                text(&finding["level"]),
+                evidence["cause"].clone(),
+                evidence["certainty"].clone(),
+            )
+        })
+        .collect()
+}
+
+/// Compares what was injected with what was found: right ones, and wrong ones that were called certain.
+fn score(node: &Faulty, report: &Value, table: &mut String) -> (usize, usize) {
+    let peers = findings(report, "bgp.peer");
+    let (mut right, mut wrongly_certain) = (0, 0);
+    for (fault, is_ipv6) in node.faults() {
+        let name = fault.name(*is_ipv6);
+        let found = peers.iter().find(|finding| finding["evidence"]["name"] == name.as_str());
+        let found = found.unwrap_or_else(|| panic!("nothing is said of {name}: {report:#}"));
+        let cause = found["evidence"]["cause"].as_str();
+        let certainty = found["evidence"]["certainty"].as_str().unwrap_or_default();
+        let is_right = match cause {
+            None => fault.causes.is_empty() && found["level"] == "ok",
+            Some(cause) => fault.causes.contains(&cause),
+        };
+        right += usize::from(is_right);
+        wrongly_certain += usize::from(!is_right && certainty == "certain");
+        let mark = if is_right { "  " } else { "!!" };
+        let _ = writeln!(
+            table,
+            "{mark} {:<66} {:<22} {certainty:<8} {}",
+            fault.injected,
+            cause.unwrap_or("established"),
+            if is_right { "" } else { found["summary"].as_str().unwrap_or_default() },
+        );
+    }
+    (right, wrongly_certain)
+}
+
+fn every_cause_is_found(daemons: Daemons) {
+    let Some(node) = Faulty::start(daemons, FAULTS) else { return };
+    let live = on_node(&node, &[]);
+    assert_eq!((live.status, live.stderr.as_str()), (1, ""), "{live:?}");
+    let report = live.json();
+    let mut table = format!("{daemons:?}: injected, found\n");
+    let (right, wrongly_certain) = score(&node, &report, &mut table);
+    let all = node.faults().len();
+    let _ = writeln!(
+        table,
+        "{right} of {all} are right, {wrongly_certain} wrong ones are called certain"
+    );
+    // Also where the test passes.
+    let _ = std::io::stderr().write_all(table.as_bytes());
+    assert_eq!(wrongly_certain, 0, "\n{table}");
+    assert!(right * 100 >= all * 95, "\n{table}");
+
+    // A bundle gives the same verdicts, and so does one with pseudonyms.
+    for options in [&[][..], &["--obfuscate"]] {
+        let bundle = node.folder().join(format!("bundle-{}.tar.gz", options.len()));
+        let written = run(node
+            .calivet()
+            .args([
+                "node",
+                "diags",
+                "-q",
+                "--only",
+                "bird,system,network,netfilter,calico,kernel,felix",
+                "--output-file",
+            ])
+            .arg(&bundle)
+            .args(options));
+        assert!(written.status <= 1, "{written:?}");
+        let offline = from(&bundle);
+        assert_eq!(offline.status, 1, "{offline:?}");
+        let (offline, live) = (verdicts(&offline.json()), verdicts(&report));
+        for (index, pair) in live.iter().zip(&offline).enumerate() {
+            assert_eq!(
+                pair.0, pair.1,
+                "{options:?}: finding {index}: {:#}",
+                report["findings"][index]
+            );
+        }
+        assert_eq!(live.len(), offline.len(), "{options:?}");
+    }
+}
+
+#[test]
+fn every_cause_is_found_with_bird_1() {
+    every_cause_is_found(Daemons::Bird1);
+}
+
+#[test]
+fn every_cause_is_found_with_bird_2() {
+    every_cause_is_found(Daemons::Bird2);
+}
+
+/// The only finding of an id about a daemon.
+#[track_caller]
+fn of_daemon<'a>(report: &'a Value, id: &str, daemon: &str) -> &'a Value {
+    let all = findings(report, id);
+    let found = all.iter().find(|finding| finding["evidence"]["daemon"] == daemon);
+    found.unwrap_or_else(|| panic!("no {id} of {daemon}: {all:#?}"))
+}
+
+/// Cause and certainty of each peer.
+fn causes(report: &Value) -> Vec<(String, String)> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let peers = findings(report, "bgp.peer");
+    let evidence = peers.iter().map(|finding| &finding["evidence"]);
+    evidence.map(|it| (text(&it["cause"]), text(&it["certainty"]))).collect()
+}
+
+#[test]
+fn a_node_whose_sessions_stand_passes() {
+    for daemons in [Daemons::Bird1, Daemons::Bird2] {
+        let Some(node) = Faulty::start(daemons, &FAULTS[..2]) else { return };
+        let passed = on_node(&node, &[]);
+        let report = passed.json();
+        assert_eq!(passed.status, 0, "{report:#}");
+        let peers = findings(&report, "bgp.peer");
+        assert_eq!(peers.len(), 4);
+        for peer in peers {
+            assert_eq!(peer["level"], "ok", "{peer:#}");
+            assert_eq!(peer["evidence"]["routes"]["imported"], 2, "{peer:#}");
+        }
+        for routes in findings(&report, "bgp.routes") {
+            assert_eq!(routes["level"], "ok", "{routes:#}");
+        }
+
+        // Routes that BIRD gave to the kernel and that somebody took out again.
+        node.run("ip route del blackhole 192.168.2.0/26 2>/dev/null || ip route del 192.168.2.0/26 proto bird");
+        node.run("ip route add 192.168.2.64/26 via 10.0.0.3 proto 80 metric 7");
+        let report = on_node(&node, &[]).json();
+        let routes = of_daemon(&report, "bgp.routes", "bird");
+        assert_eq!(
+            routes["evidence"]["ownedByBoth"],
+            serde_json::json!(["192.168.2.64/26"]),
+            "{routes:#}"
+        );
+        assert_eq!(routes["level"], "fail", "{routes:#}");
+    }
+}
+
+#[test]
+fn another_process_on_birds_port_is_named() {
+    let script = r"
+cp -L BIRD1/bird /run/agents/other-bird
+cat >/run/other.cfg <<EOF
+router id 9.9.9.9;
+protocol device {}
+protocol bgp other { local as 1; neighbor 10.0.0.99 as 1; passive on; multihop; }
+EOF
+/run/agents/other-bird -d -c /run/other.cfg -s /run/other.ctl -P /run/other.pid >/run/other.log 2>&1 &
+for i in {1..200}; do ss -ltnH | grep -q ':179 ' && break; sleep 0.05; done";
+    let faults = [Fault { kind: "Mesh", number: 2, ..FAULT }];
+    let Some(node) = Faulty::start_after(Daemons::Bird1, &faults, script) else { return };
+    let report = on_node(&node, &[]).json();
+    let peers = findings(&report, "bgp.peer");
+    let ipv4 = peers.iter().find(|it| it["evidence"]["address"] == "10.0.0.2").unwrap();
+    assert_eq!(ipv4["evidence"]["cause"], "port-taken", "{ipv4:#}");
+    assert_eq!(ipv4["evidence"]["certainty"], "certain", "{ipv4:#}");
+    assert_eq!(ipv4["evidence"]["owner"]["name"], "other-bird", "{ipv4:#}");
+
+    // It has gone, and BIRD has not tried again.
+    node.run(
+        "kill \"$(cat /run/other.pid)\"\nwhile ss -ltnH | grep -q '0.0.0.0:179 '; do sleep 0.05; done",
+    );
+    let report = on_node(&node, &[]).json();
+    let peers = findings(&report, "bgp.peer");
+    let ipv4 = peers.iter().find(|it| it["evidence"]["address"] == "10.0.0.2").unwrap();
+    assert_eq!(ipv4["evidence"]["cause"], "not-listening", "{ipv4:#}");
+}
+
+#[test]
+fn a_bird_that_hangs_is_blocked_and_nothing_is_said_of_its_peers() {
+    let Some(node) = Faulty::start(Daemons::Bird1, &FAULTS[..2]) else { return };
+    node.run("kill -STOP \"$(cat /run/bird.pid)\"");
+    let checked = on_node(&node, &["--timeout", "1s"]);
+    assert_eq!(checked.status, 1, "{checked:?}");
+    let report = checked.json();
+    let daemon = of_daemon(&report, "bgp.daemon", "bird");
+    assert_eq!(
+        (&daemon["level"], &daemon["evidence"]["cause"]),
+        (&"fail".into(), &"bird-blocked".into())
+    );
+    let all = causes(&report);
+    let blocked = all.iter().filter(|(cause, _)| cause == "bird-blocked").count();
+    assert_eq!((blocked, all.len()), (2, 4), "bird6 answers: {all:?}");
+}
+
+#[test]
+fn a_bird_that_recovers_withholds_its_routes_and_the_readiness_probe_is_told() {
+    let faults = [FAULTS[0], FAULTS[2]];
+    let Some(node) = Faulty::start(Daemons::Bird1Recovering, &faults) else { return };
+    let report = on_node(&node, &[]).json();
+    let restart = of_daemon(&report, "bgp.graceful-restart", "bird");
+    assert_eq!(restart["level"], "fail", "{restart:#}");
+    assert_eq!(restart["evidence"]["down"], serde_json::json!(["10.0.0.4"]));
+    let routes = of_daemon(&report, "bgp.routes", "bird");
+    assert_eq!(routes["evidence"]["missing"].as_array().map(Vec::len), Some(2), "{routes:#}");
+
+    // Half of the peers are enough once the node is old, and too few while it is young.
+    let ready = |report: &Value| {
+        let all = findings(report, "bgp.readiness");
+        let ipv4 = all.iter().find(|it| it["evidence"]["probe"] == "bird-ready").unwrap();
+        (ipv4["level"].clone(), ipv4["evidence"]["message"].clone())
+    };
+    assert_eq!(ready(&report), ("info".into(), Value::Null));
+    node.run("touch /var/lib/calico/nodename");
+    let young = on_node(&node, &[]).json();
+    let message = "BIRD is not ready: BGP not established with 10.0.0.4";
+    assert_eq!(ready(&young), ("fail".into(), message.into()));
+}
+
+#[test]
+fn without_probes_nothing_is_certain_that_takes_one() {
+    let faults: Vec<Fault> =
+        FAULTS.iter().copied().filter(|it| [4, 6, 9, 17, 21].contains(&it.number)).collect();
+    let Some(node) = Faulty::start(Daemons::Bird1, &faults) else { return };
+    let report = on_node(&node, &["--no-probe"]).json();
+    let mut table = String::new();
+    let (right, wrongly_certain) = score(&node, &report, &mut table);
+    assert_eq!((right, wrongly_certain), (node.faults().len(), 0), "{table}");
+    for peer in findings(&report, "bgp.peer") {
+        assert_eq!(peer["evidence"]["look"]["connection"], Value::Null, "{peer:#}");
+    }
+}
+
+#[test]
+fn fifty_peers_that_are_down_are_all_explained() {
+    let number = |index: usize| u8::try_from(101 + index).unwrap();
+    let faults: Vec<Fault> = (0..25)
+        .map(|index| {
+            if index % 2 == 0 {
+                let causes = &["neighbour-unreachable"];
+                Fault { kind: "Mesh", number: number(index), far: Far::Absent, causes, ..FAULT }
+            } else {
+                let there = "nft add rule inet lab in FAMILY daddr PEER tcp dport 179 drop";
+                Fault {
+                    kind: "Mesh",
+                    number: number(index),
+                    far: Far::Host,
+                    there,
+                    causes: &["filtered"],
+                    ..FAULT
+                }
+            }
+        })
+        .collect();
+    let Some(node) = Faulty::start(Daemons::Bird1, &faults) else { return };
+    let report = on_node(&node, &[]).json();
+    let mut table = String::new();
+    let (right, wrongly_certain) = score(&node, &report, &mut table);
+    assert_eq!((right, wrongly_certain), (50, 0), "{table}");
+}
