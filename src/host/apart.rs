@@ -121,15 +121,23 @@ impl Sink {
     /// Does a small piece of work on this very thread, whose credentials the test has changed.
     #[cfg(test)]
     pub(super) fn gather(work: impl FnOnce(&Self) -> Reading) -> Reading {
-        let (parts, mut arriving) = mpsc::channel(16);
-        let mut reading = work(&Self(parts));
-        // What the reading holds itself is the end.
-        let end = std::mem::take(&mut reading.bytes);
-        while let Ok(Part::Chunk(chunk)) = arriving.try_recv() {
-            reading.bytes.extend(chunk);
-        }
-        reading.bytes.extend(end);
-        reading
+        let (parts, mut arriving) = mpsc::channel(1);
+        std::thread::scope(|scope| {
+            let arrived = scope.spawn(move || {
+                let mut all = Vec::new();
+                while let Some(Part::Chunk(chunk)) = arriving.blocking_recv() {
+                    all.extend(chunk);
+                }
+                all
+            });
+            let sink = Self(parts);
+            let mut reading = work(&sink);
+            drop(sink);
+            let mut all = arrived.join().unwrap();
+            // What the reading holds itself is the end.
+            all.append(&mut reading.bytes);
+            Reading { bytes: all, ..reading }
+        })
     }
 }
 
