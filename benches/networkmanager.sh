@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# How long the offline verdict on NetworkManager's files takes: a host of 50 files, judged by the release binary,
-# against a host without any. Prints CPU seconds of many runs, so that other work on the machine matters little.
+# What the verdict on NetworkManager's files costs: a host of 50 files, judged by the release binary, against a host
+# without any; from a bundle (offline), and beneath a root. CPU time of many runs, so that other work on the machine
+# matters little.
 #
 # usage: benches/networkmanager.sh [RUNS]
 set -euo pipefail
@@ -25,21 +26,28 @@ host() {
     done
 }
 
-# seconds HOST: user and system time of all runs
+# seconds OPTION PLACE: user and system time of all runs
 seconds() {
     local TIMEFORMAT='%U %S' run
     { time for ((run = 0; run < runs; run++)); do
-        "$calivet" --root "$1" check networkmanager -o json >/dev/null || true
+        "$calivet" "$1" "$2" check networkmanager -o json >/dev/null || true
     done; } 2>&1 | awk '{print $1 + $2}'
 }
 
-host "$scratch/none" 0
-host "$scratch/fifty" 50
+for files in 0 50; do
+    host "$scratch/$files" "$files"
+    "$calivet" --root "$scratch/$files" node diags --quiet --only networkmanager \
+        --output-file "$scratch/$files.tar.gz" >/dev/null || true
+done
 for _ in 1 2 3; do
-    none=$(seconds "$scratch/none")
-    fifty=$(seconds "$scratch/fifty")
-    awk -v none="$none" -v fifty="$fifty" -v runs="$runs" 'BEGIN {
-        printf "50 files: %.2f ms CPU a run; no files: %.2f ms; the files cost %.2f ms\n",
-            1000 * fifty / runs, 1000 * none / runs, 1000 * (fifty - none) / runs
-    }'
+    for option in --from --root; do
+        suffix=
+        [[ $option == --from ]] && suffix=.tar.gz
+        none=$(seconds "$option" "$scratch/0$suffix")
+        fifty=$(seconds "$option" "$scratch/50$suffix")
+        awk -v option="$option" -v none="$none" -v fifty="$fifty" -v runs="$runs" 'BEGIN {
+            printf "%s: 50 files %.2f ms CPU a run, no files %.2f ms: the files cost %.2f ms\n",
+                option, 1000 * fifty / runs, 1000 * none / runs, 1000 * (fifty - none) / runs
+        }'
+    done
 done
