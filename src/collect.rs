@@ -42,6 +42,23 @@ pub struct Task {
     pub work: Work,
 }
 
+impl Task {
+    fn source(&self) -> Option<&Source> {
+        match &self.work {
+            Work::Artifacts(batch) => batch.first().map(|first| &first.source),
+            Work::Tree(_) => None,
+        }
+    }
+
+    fn asks_bird(&self) -> bool {
+        matches!(self.source(), Some(Source::Bird { .. }))
+    }
+
+    fn is_probe(&self) -> bool {
+        matches!(self.source(), Some(Source::Probe { .. }))
+    }
+}
+
 /// What a task reads.
 #[derive(Debug, Clone)]
 pub enum Work {
@@ -86,8 +103,7 @@ pub fn tasks(collector: &'static Collector, node: &Node) -> Vec<Task> {
 
 fn is_same_daemon(task: &Task, artifact: &Artifact) -> bool {
     let Source::Bird { family: wanted, .. } = &artifact.source else { return false };
-    let Work::Artifacts(batch) = &task.work else { return false };
-    matches!(batch.first().map(|first| &first.source), Some(Source::Bird { family, .. }) if family == wanted)
+    matches!(task.source(), Some(Source::Bird { family, .. }) if family == wanted)
 }
 
 /// A run of tasks.
@@ -144,7 +160,13 @@ impl Run {
         let mut begun: HashMap<Id, Task> = HashMap::new();
         loop {
             while running.len() < side_by_side {
-                let Some(task) = queue.pop_front() else { break };
+                // It asks BIRD itself, and must not take a broken-off answer from the item whose it is.
+                let may_begin =
+                    |task: &Task| !(task.is_probe() && begun.values().any(Task::asks_bird));
+                let Some(task) = queue.iter().position(may_begin).and_then(|at| queue.remove(at))
+                else {
+                    break;
+                };
                 let handle = running.spawn(Arc::clone(&run).run_task(task.clone()));
                 begun.insert(handle.id(), task);
             }
