@@ -33,6 +33,8 @@ pub struct Output {
     pub color: bool,
     /// Whether nothing but the result is wanted.
     pub quiet: bool,
+    /// Columns of the terminal that shows the result; `None`: it goes to a file or a pipe, where a line stays a line.
+    pub columns: Option<usize>,
 }
 
 impl Output {
@@ -47,6 +49,8 @@ impl Output {
                 Color::Auto => io::stdout().is_terminal() && terminal_takes_colour(),
             },
             quiet: options.quiet,
+            columns: terminal_size::terminal_size_of(io::stdout())
+                .map(|(terminal_size::Width(columns), _)| columns.into()),
         }
     }
 

@@ -140,10 +140,11 @@ impl Net {
             }
         }
         namespaces.run(NETWORK);
-        // The kernel lets a second pass before it says that a link is up.
+        // The kernel lets a second pass before it says that a link is up, and then gives it an address and routes.
         namespaces.run(
             "for try in $(seq 100); do\n\
-             ip link show br0 | grep -q 'state UP' && break; sleep 0.05; done",
+             ip link show br0 | grep -q 'state UP' && ! ip -6 address show tentative | grep -q . &&\n\
+             ip -6 route show table local dev vxlan.calico | grep -q '^local fe80' && break; sleep 0.05; done",
         );
         // A listener of this process's, and a connection to it of a process inside.
         let listener = std::thread::scope(|scope| {

@@ -25,7 +25,6 @@ pub(super) const COLLECTOR: Collector = Collector {
         conntrack::PROC_ROW,
         conntrack::MODES_ROW,
         Artifact::file("/proc/net/stat/synproxy").public(),
-        Artifact::file("/proc/net/nf_conntrack").public(),
         Artifact::file("/proc/net/nf_conntrack_expect").public(),
         Artifact::file("/proc/net/netfilter/nf_log").public(),
         Artifact::file("/proc/sys/net/nf_conntrack_max").public(),
@@ -79,6 +78,9 @@ fn more(node: &Node) -> Rows {
             artifacts.push(
                 netlink("netfilter/conntrack.json", Dump::Conntrack).public().at_most(64 << 20),
             );
+        } else {
+            // The same table as text. To walk it costs the kernel as much again, so that it is not asked for both.
+            artifacts.push(Artifact::file("/proc/net/nf_conntrack").public().at_most(64 << 20));
         }
     }
     artifacts.extend(conntrack::kube_proxy(node));

@@ -1,5 +1,6 @@
 //! What `calivet check` found, for people: a line for each finding, and below what is not well what mends it.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
@@ -9,20 +10,32 @@ use crate::checks::{Finding, Level, Report};
 use crate::cli::Format;
 use crate::fix::{Applied, Effect, Step};
 
-/// The findings, a line each, then how many there are of each level.
+/// In less room than this a column of words is harder to read than lines that the terminal breaks.
+const NARROW: usize = 30;
+
+/// So many findings of one kind are told one by one even where all is well.
+const FEW: usize = 3;
+
+/// The findings, a line each, then how many there are of each level. What is well with many (fifty peers) is one line,
+/// unless it is asked for wide.
 #[must_use]
 pub fn render(report: &Report, output: Output) -> String {
     let mut text = String::new();
     let width = report.findings.iter().map(|finding| finding.id.len()).max().unwrap_or(0);
+    let mut told = BTreeSet::new();
     for finding in &report.findings {
-        let style = style(finding.level, output);
-        let _ = writeln!(
-            text,
-            "{style}{:<7}{style:#}  {:<width$}  {}",
-            word(finding.level),
-            finding.id,
-            printable(&finding.summary)
-        );
+        let alike = |other: &&Finding| other.id == finding.id && other.level == Level::Ok;
+        let many = report.findings.iter().filter(alike).count();
+        if finding.level == Level::Ok && many > FEW && output.format != Format::Wide {
+            if told.insert(finding.id) {
+                let all = report.findings.iter().filter(|other| other.id == finding.id).count();
+                let what = if many == all { "all" } else { "the other" };
+                let sentence = format!("{what} {many} are well (-o wide shows each)");
+                line(&mut text, finding, &sentence, width, output);
+            }
+            continue;
+        }
+        line(&mut text, finding, &printable(&finding.summary), width, output);
         text.push_str(&conntrack::below(finding));
         if output.format == Format::Wide {
             evidence(&mut text, finding);
@@ -47,6 +60,24 @@ pub fn render(report: &Report, output: Output) -> String {
         .collect();
     let _ = writeln!(text, "\n{}", shown.join(", "));
     text
+}
+
+/// Level, id and a sentence, which on a terminal is broken between words and stays in its column.
+fn line(text: &mut String, finding: &Finding, sentence: &str, width: usize, output: Output) {
+    let style = style(finding.level, output);
+    let _ = write!(text, "{style}{:<7}{style:#}  {:<width$}  ", word(finding.level), finding.id);
+    let indent = 7 + 2 + width + 2;
+    let room = output.columns.map_or(0, |columns| columns.saturating_sub(indent));
+    if room < NARROW {
+        let _ = writeln!(text, "{sentence}");
+        return;
+    }
+    // Addresses, paths and names are copied: none is broken.
+    let whole = textwrap::Options::new(room)
+        .break_words(false)
+        .word_splitter(textwrap::WordSplitter::NoHyphenation);
+    let lines = textwrap::wrap(sentence, whole);
+    let _ = writeln!(text, "{}", lines.join(&format!("\n{:indent$}", "")));
 }
 
 /// What a finding rests on, a line for each fact.
@@ -132,4 +163,66 @@ fn style(level: Level, output: Output) -> Style {
         Level::Skip => return if output.color { Style::new().dimmed() } else { Style::new() },
     };
     if output.color { Style::new().fg_color(Some(colour.into())) } else { Style::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(levels: &[Level]) -> Report {
+        let finding = |(number, level): (usize, &Level)| {
+            let summary = format!(
+                "10.0.0.{number} (Mesh_10_0_0_{number}) is as it is and will be so for long"
+            );
+            Finding::new("bgp.peer", *level, summary).remedy("ip route get 10.0.0.1 from 10.0.0.2")
+        };
+        let findings = levels.iter().enumerate().map(finding).collect();
+        Report::new(None, jiff::Timestamp::UNIX_EPOCH, findings)
+    }
+
+    fn shown(report: &Report, format: Format, columns: Option<usize>) -> String {
+        render(report, Output { format, color: false, quiet: false, columns })
+    }
+
+    #[test]
+    fn what_is_well_with_many_is_one_line_and_what_is_not_stands_alone() {
+        let report = report(&[Level::Ok, Level::Fail, Level::Ok, Level::Ok, Level::Ok]);
+        let text = shown(&report, Format::Table, None);
+        let [well, failed, mend, empty, counts] = text.lines().collect::<Vec<_>>()[..] else {
+            panic!("{text}")
+        };
+        assert_eq!(well, "ok       bgp.peer  the other 4 are well (-o wide shows each)");
+        assert!(failed.starts_with("FAIL     bgp.peer  10.0.0.1 (Mesh"), "{failed}");
+        assert_eq!(mend.trim(), "ip route get 10.0.0.1 from 10.0.0.2");
+        assert_eq!((empty, counts), ("", "1 FAIL, 4 ok"));
+        assert_eq!(shown(&report, Format::Wide, None).matches("is as it is").count(), 5);
+    }
+
+    #[test]
+    fn few_that_are_well_are_told_one_by_one() {
+        let text = shown(&report(&[Level::Ok; FEW]), Format::Table, None);
+        assert_eq!(text.matches("is as it is").count(), FEW);
+        let text = shown(&report(&[Level::Ok; FEW + 1]), Format::Table, None);
+        assert!(text.contains("all 4 are well"), "{text}");
+    }
+
+    #[test]
+    fn a_sentence_stays_in_its_column_and_what_is_copied_is_not_broken() {
+        let report = report(&[Level::Fail]);
+        let text = shown(&report, Format::Table, Some(60));
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], "FAIL     bgp.peer  10.0.0.0 (Mesh_10_0_0_0) is as it is and");
+        assert_eq!(lines[1], "                   will be so for long");
+        assert_eq!(lines[2], "           ip route get 10.0.0.1 from 10.0.0.2");
+        // A pipe and a terminal too narrow for a column get one line.
+        for columns in [None, Some(40)] {
+            assert!(
+                shown(&report, Format::Table, columns)
+                    .lines()
+                    .next()
+                    .unwrap()
+                    .ends_with("for long")
+            );
+        }
+    }
 }

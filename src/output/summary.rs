@@ -15,7 +15,7 @@ use crate::status::NodeStatus;
 /// `summary.txt`: the node's status, then what is missing and why, then what was cut out.
 #[must_use]
 pub fn render(manifest: &Manifest, status: &NodeStatus) -> String {
-    let plain = Output { format: Format::Wide, color: false, quiet: false };
+    let plain = Output { format: Format::Wide, color: false, quiet: false, columns: None };
     let mut text = format!(
         "calivet {} on node {}, {:.0}\n{}\n\n",
         manifest.tool.version,
