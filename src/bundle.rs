@@ -1,3 +1,4 @@
 //! What a bundle holds beside the artifacts: the account of how they were got.
 
+pub mod inventory;
 pub mod manifest;

@@ -1,5 +1,6 @@
 //! One file a command: host -> work -> output.
 
+mod bundle;
 mod check;
 mod explain;
 mod node_diags;
@@ -77,6 +78,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<Exit> {
     }
     let result = runtime.block_on(async {
         match &cli.command {
+            Command::Bundle(command) => bundle::run(&cli.options, command, output).await,
             Command::Explain(args) => explain::run(args, output),
             Command::Check(args) => Box::pin(check::run(&cli.options, args, output)).await,
             Command::Node(Node::Status(args)) => node_status::run(&cli.options, args, output).await,

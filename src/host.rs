@@ -63,7 +63,22 @@ impl Host {
     /// # Errors
     /// There is no bundle at `path`, or it cannot be read.
     pub fn bundle(path: &Path) -> Result<Self, bundle::BundleError> {
-        bundle::Bundle::open(path).map(|bundle| Self { view: View::Bundle(bundle) })
+        bundle::Bundle::open(path).map(Self::of)
+    }
+
+    /// The machine of which this is a bundle.
+    #[must_use]
+    pub const fn of(bundle: bundle::Bundle) -> Self {
+        Self { view: View::Bundle(bundle) }
+    }
+
+    /// The bundle that it is, if it is one.
+    #[must_use]
+    pub const fn as_bundle(&self) -> Option<&bundle::Bundle> {
+        match &self.view {
+            View::Live(_) => None,
+            View::Bundle(bundle) => Some(bundle),
+        }
     }
 
     /// The same host, whose programs in other file systems are run by the `calivet` at `executable`: for a process

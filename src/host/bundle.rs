@@ -8,7 +8,7 @@ mod manifest;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::{self, Read};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 use self::manifest::{Item, Manifest};
 use super::pattern::{Match, Patterns};
 use super::{Artifact, Found, Listing, Outcome, Reading, Tree};
-use crate::archive::reader::{self, Contents, Ending, Limits, Member, ReadError};
+use crate::archive::reader::{self, Contents, Ending, Limits, Member, ReadError, Refusal, Visit};
 use crate::archive::{FOLDER, entry_path};
 
 /// The most bytes kept of one entry.
@@ -31,6 +31,9 @@ const MAX_ALL: u64 = 128 << 20;
 /// The most bytes of paths that are kept, each with what a map needs for it.
 const MAX_PATHS: usize = 32 << 20;
 
+/// The most paths of repeated entries that are kept.
+const MAX_REPEATED: usize = 100;
+
 /// Logs are listed, not kept: nothing is judged by them, and they are most of a bundle.
 const LOGS: &str = "logs/";
 
@@ -39,6 +42,9 @@ const LOGS: &str = "logs/";
 pub struct Bundle {
     manifest: Option<Manifest>,
     entries: BTreeMap<String, Entry>,
+    /// Entries that are not looked at: what they are called and why, the first hundred.
+    refused: Vec<Refusal>,
+    repeated: Vec<String>,
     /// The bundle's end is missing or not to be trusted, so that what it lacks may have been there: a sentence.
     cut: Option<String>,
     warnings: Vec<String>,
@@ -52,6 +58,30 @@ struct Entry {
     bytes: Vec<u8>,
     /// Why `bytes` is not all of it.
     lacking: Option<(Outcome, String)>,
+    /// What [`Look::Digests`] is for.
+    sha256: Option<String>,
+}
+
+/// How closely the files of a bundle are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// Their content is kept, but for logs: the bundle is a host.
+    Content,
+    /// Only the manifest's is.
+    Index,
+    /// The same, and of each the SHA-256 is computed.
+    Digests,
+}
+
+/// A file of a bundle, as it was looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct File<'a> {
+    /// Relative to `diagnostics/`.
+    pub path: &'a str,
+    /// How many the archive says it has.
+    pub bytes: u64,
+    /// SHA-256 in hexadecimal, if [`Look::Digests`] was asked for and it could be read to its end.
+    pub sha256: Option<&'a str>,
 }
 
 /// Why a bundle cannot be opened.
@@ -80,27 +110,13 @@ impl Bundle {
     /// Opens a bundle: its tar.gz, or the folder it was unpacked to (or the `diagnostics` folder in that).
     /// Reads all of it once.
     pub fn open(path: &Path) -> Result<Self, BundleError> {
-        if let Err(source) = path.metadata() {
-            return Err(match source.kind() {
-                std::io::ErrorKind::NotFound => BundleError::NotFound { path: path.to_owned() },
-                _ => BundleError::Unreadable(ReadError::Open { path: path.to_owned(), source }),
-            });
-        }
-        let (root, prefix) =
-            if path.is_dir() { (unpacked(path)?, "") } else { (path.to_owned(), FOLDER) };
-        let mut filling = Filling::default();
-        let contents = reader::read(&root, Limits::default(), &mut |member, data| {
-            filling.take(member, data, prefix)
-        })
-        .map_err(BundleError::Unreadable)?;
-        if filling.entries.is_empty() {
-            let reason = match contents.ending {
-                Ending::Damaged(reason) => reason,
-                Ending::Truncated => "it is cut before its first entry ends".to_owned(),
-                _ => format!("it has nothing in a folder {FOLDER}"),
-            };
-            return Err(BundleError::NotABundle { path: path.to_owned(), reason });
-        }
+        Self::look(path, Look::Content)
+    }
+
+    /// The same, as closely as is wanted.
+    pub fn look(path: &Path, look: Look) -> Result<Self, BundleError> {
+        let mut filling = Filling::new(look);
+        let contents = walk(path, &mut |member, data| filling.take(member, data))?;
         Ok(filling.finish(contents))
     }
 
@@ -108,9 +124,14 @@ impl Bundle {
     #[must_use]
     pub fn read(&self, artifact: &Artifact) -> Reading {
         // An archive's names went through this.
-        let path = entry_path(artifact.path().as_bytes());
-        let item = self.manifest.as_ref().and_then(|manifest| manifest.items.get(&path));
-        let mut reading = match (item, self.entries.get(&path)) {
+        self.at(&entry_path(artifact.path().as_bytes()))
+    }
+
+    /// The same of the artifact that the bundle keeps at `path`.
+    #[must_use]
+    pub fn at(&self, path: &str) -> Reading {
+        let item = self.manifest.as_ref().and_then(|manifest| manifest.items.get(path));
+        let mut reading = match (item, self.entries.get(path)) {
             (Some(item), Some(entry)) => item.reading(entry),
             (Some(item), None) => item.reading_without_entry(self.cut.as_deref()),
             (None, Some(entry)) => {
@@ -183,11 +204,77 @@ impl Bundle {
         self.manifest.as_ref()?.node.as_deref()
     }
 
+    /// The files that the bundle holds, in the order of their paths.
+    pub fn files(&self) -> impl Iterator<Item = File<'_>> {
+        self.entries.iter().map(|(path, entry)| File {
+            path,
+            bytes: entry.size,
+            sha256: entry.sha256.as_deref(),
+        })
+    }
+
+    /// The manifest's own text, if it is there and whole.
+    #[must_use]
+    pub fn manifest_json(&self) -> Option<&[u8]> {
+        let entry = self.entries.get(manifest::PATH).filter(|entry| entry.lacking.is_none());
+        entry.map(|entry| entry.bytes.as_slice())
+    }
+
+    /// Why the bundle's end is missing or not to be trusted, if it is so.
+    #[must_use]
+    pub fn cut(&self) -> Option<&str> {
+        self.cut.as_deref()
+    }
+
+    /// Entries that are not looked at, the first hundred: links, devices, paths that lead out.
+    #[must_use]
+    pub fn refused(&self) -> &[Refusal] {
+        &self.refused
+    }
+
+    /// The paths of entries that have the name of another and are not looked at, the first hundred.
+    #[must_use]
+    pub fn repeated(&self) -> &[String] {
+        &self.repeated
+    }
+
     /// What is wrong with the bundle itself: sentences for a person.
     #[must_use]
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
+}
+
+/// Shows each file of a bundle in the order of the archive, under its path relative to `diagnostics/`. The manifest and
+/// the summary come twice: short at the beginning, whole at the end. See [`reader::Visit`].
+///
+/// # Errors
+/// There is no bundle at `path`, or nothing in it can be read.
+pub fn walk(path: &Path, visit: Visit<'_>) -> Result<Contents, BundleError> {
+    if let Err(source) = path.metadata() {
+        return Err(match source.kind() {
+            std::io::ErrorKind::NotFound => BundleError::NotFound { path: path.to_owned() },
+            _ => BundleError::Unreadable(ReadError::Open { path: path.to_owned(), source }),
+        });
+    }
+    let (root, prefix) =
+        if path.is_dir() { (unpacked(path)?, "") } else { (path.to_owned(), FOLDER) };
+    let mut is_empty = true;
+    let contents = reader::read(&root, Limits::default(), &mut |member, data| {
+        let Some(path) = member.path.strip_prefix(prefix) else { return ControlFlow::Continue(()) };
+        is_empty = false;
+        visit(&Member { path: path.to_owned(), ..*member }, data)
+    })
+    .map_err(BundleError::Unreadable)?;
+    if is_empty {
+        let reason = match contents.ending {
+            Ending::Damaged(reason) => reason,
+            Ending::Truncated => "it is cut before its first entry ends".to_owned(),
+            _ => format!("it has nothing in a folder {FOLDER}"),
+        };
+        return Err(BundleError::NotABundle { path: path.to_owned(), reason });
+    }
+    Ok(contents)
 }
 
 /// The folder that holds the files, given that or the one above it.
@@ -205,28 +292,45 @@ fn unpacked(path: &Path) -> Result<PathBuf, BundleError> {
 }
 
 /// A bundle that is being read.
-#[derive(Default)]
 struct Filling {
+    look: Look,
     entries: BTreeMap<String, Entry>,
     /// The entry seen last.
     last: String,
     /// Bytes kept of entries and of their paths.
     kept: u64,
     paths: usize,
-    /// Second entries of a name.
+    /// Second entries of a name: how many, and the first of them.
     repeated: u64,
+    repeated_paths: Vec<String>,
     full: bool,
 }
 
 impl Filling {
-    fn take(&mut self, member: &Member, data: &mut dyn Read, prefix: &str) -> ControlFlow<()> {
-        let Some(path) = member.path.strip_prefix(prefix) else { return ControlFlow::Continue(()) };
+    fn new(look: Look) -> Self {
+        Self {
+            look,
+            entries: BTreeMap::new(),
+            last: String::new(),
+            kept: 0,
+            paths: 0,
+            repeated: 0,
+            repeated_paths: Vec::new(),
+            full: false,
+        }
+    }
+
+    fn take(&mut self, member: &Member, data: &mut dyn Read) -> ControlFlow<()> {
+        let path = member.path.as_str();
         let is_manifest = path == manifest::PATH;
         if let Some(first) = self.entries.get(path) {
             // These two are written short at the beginning and whole at the end. Of any other, which one would
             // be true?
             if !is_manifest && path != "summary.txt" {
                 self.repeated += 1;
+                if self.repeated_paths.len() < MAX_REPEATED {
+                    self.repeated_paths.push(path.to_owned());
+                }
                 return ControlFlow::Continue(());
             }
             self.kept -= first.bytes.len() as u64;
@@ -242,8 +346,20 @@ impl Filling {
             modified: member.modified,
             bytes: Vec::new(),
             lacking: None,
+            sha256: None,
         };
-        if path.starts_with(LOGS) {
+        if self.look != Look::Content && !is_manifest {
+            let digest = (self.look == Look::Digests).then(|| sha256(data));
+            match digest {
+                Some(Err(error)) => entry.lacking = Some(ends_within(&error)),
+                Some(Ok((bytes, _))) if bytes != member.size => entry.lacking = Some(shrank()),
+                Some(Ok((_, digest))) => entry.sha256 = Some(digest),
+                None => {
+                    let reason = "only the names were read".to_owned();
+                    entry.lacking = Some((Outcome::Skipped, reason));
+                }
+            }
+        } else if path.starts_with(LOGS) {
             let reason = "logs are not read from a bundle".to_owned();
             entry.lacking = Some((Outcome::Skipped, reason));
         } else {
@@ -257,14 +373,9 @@ impl Filling {
             let count = entry.bytes.len() as u64;
             self.kept += count;
             entry.lacking = match read {
-                Err(error) => {
-                    Some((Outcome::Interrupted, format!("the bundle ends within it: {error}")))
-                }
+                Err(error) => Some(ends_within(&error)),
                 Ok(_) if count == member.size => None,
-                // A file of an unpacked bundle that shrank.
-                Ok(_) if count < room => {
-                    Some((Outcome::Failed, "it is shorter than it was".to_owned()))
-                }
+                Ok(_) if count < room => Some(shrank()),
                 Ok(_) => {
                     let reason = format!("{count} of its {} bytes are kept in memory", member.size);
                     Some((Outcome::Truncated, reason))
@@ -335,8 +446,31 @@ impl Filling {
                 warnings.extend(cut.clone());
             }
         }
-        Bundle { manifest, entries: self.entries, cut, warnings }
+        Bundle {
+            manifest,
+            entries: self.entries,
+            refused: contents.refused,
+            repeated: self.repeated_paths,
+            cut,
+            warnings,
+        }
     }
+}
+
+fn ends_within(error: &io::Error) -> (Outcome, String) {
+    (Outcome::Interrupted, format!("the bundle ends within it: {error}"))
+}
+
+/// A file of an unpacked bundle.
+fn shrank() -> (Outcome, String) {
+    (Outcome::Failed, "it is shorter than it was".to_owned())
+}
+
+/// How many bytes there are, and their SHA-256 in hexadecimal.
+fn sha256(data: &mut dyn Read) -> io::Result<(u64, String)> {
+    let mut digest = Sha256::new();
+    let bytes = io::copy(data, &mut digest)?;
+    Ok((bytes, format!("{:x}", digest.finalize())))
 }
 
 impl Item {
