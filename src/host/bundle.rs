@@ -163,7 +163,8 @@ impl Bundle {
     /// The files that the bundle holds of a tree of the host's, beneath `host/`.
     #[must_use]
     pub fn list(&self, tree: &Tree) -> Listing {
-        let folder = format!("{}/", entry_path(tree.path().as_bytes()));
+        let path = entry_path(tree.path().as_bytes());
+        let folder = format!("{path}/");
         let patterns = Patterns::of(tree);
         let items = self.manifest.iter().flat_map(|manifest| manifest.items.iter());
         let mut found = BTreeMap::new();
@@ -183,11 +184,19 @@ impl Bundle {
             let is_wanted = patterns.matches(&components) == Match::Whole;
             is_wanted.then(|| Found { path: path.into(), refusal, link, bytes, modified })
         });
-        Listing {
-            found: found.collect(),
-            outcome: if self.cut.is_some() { Outcome::Interrupted } else { Outcome::Ok },
-            reason: self.cut.clone(),
-        }
+        let found: Vec<Found> = found.collect();
+        // What was said on the node of the folder as a whole.
+        let account = self.manifest.as_ref().and_then(|manifest| manifest.items.get(&path));
+        let (outcome, reason) = match (account, &self.cut) {
+            (Some(item), _) if item.outcome != Outcome::Ok => (item.outcome, item.reason.clone()),
+            (_, Some(cut)) => (Outcome::Interrupted, Some(cut.clone())),
+            // That the host had no such thing is a claim which only a manifest makes.
+            _ if found.is_empty() && self.manifest.is_none() => {
+                (Outcome::Skipped, Some("the bundle does not hold it".to_owned()))
+            }
+            _ => (Outcome::Ok, None),
+        };
+        Listing { found, outcome, reason }
     }
 
     /// When the bundle was begun; of one without a manifest, when its youngest file changed.
