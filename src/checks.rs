@@ -6,6 +6,8 @@
 
 mod bgp;
 mod conntrack;
+mod felix;
+mod logged;
 mod networkmanager;
 mod settings;
 
@@ -22,7 +24,7 @@ use crate::fix::{Applied, Change};
 use crate::host::Evidence;
 
 /// The checks, in the order in which they are run and shown.
-pub const CHECKS: &[Check] = &[bgp::CHECK, conntrack::CHECK, networkmanager::CHECK];
+pub const CHECKS: &[Check] = &[felix::CHECK, bgp::CHECK, conntrack::CHECK, networkmanager::CHECK];
 
 /// A subject of `calivet check`.
 #[derive(Debug)]

@@ -186,6 +186,13 @@ Examples:
   sudo calivet check bgp -o json | jq '.findings[] | select(.id == \"bgp.peer\") | .evidence.cause'
   calivet check bgp --from diags-20261123_023326.tar.gz")]
     Bgp,
+    /// Does Felix run, is it live and ready, and what do its log and metrics say?
+    #[command(after_help = "\
+Examples:
+  sudo calivet check felix
+  sudo calivet check felix -o wide         with what each finding rests on: components, files, messages
+  calivet check felix --from diags-20261123_023326.tar.gz")]
+    Felix,
     /// Is the connection tracking table full, who fills it, what will its limit be after a reboot?
     Conntrack(Conntrack),
     /// Which of Calico's interfaces does `NetworkManager` take, and which line decides?
