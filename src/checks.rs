@@ -8,6 +8,7 @@ mod bgp;
 mod conntrack;
 mod felix;
 mod logged;
+mod logs;
 mod networkmanager;
 mod settings;
 
@@ -24,7 +25,8 @@ use crate::fix::{Applied, Change};
 use crate::host::Evidence;
 
 /// The checks, in the order in which they are run and shown.
-pub const CHECKS: &[Check] = &[felix::CHECK, bgp::CHECK, conntrack::CHECK, networkmanager::CHECK];
+pub const CHECKS: &[Check] =
+    &[felix::CHECK, bgp::CHECK, conntrack::CHECK, networkmanager::CHECK, logs::CHECK];
 
 /// A subject of `calivet check`.
 #[derive(Debug)]

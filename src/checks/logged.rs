@@ -46,7 +46,8 @@ pub(super) fn judge(subject: &Subject<'_>, gaps: &[String]) -> Vec<Finding> {
     errors.sort_by_key(|message| {
         std::cmp::Reverse((message.recent > 0, message.severity, message.last))
     });
-    let level = errors.iter().map(|message| level(message)).max().unwrap_or(Level::Ok);
+    // How bad each is, its own finding says.
+    let level = if errors.is_empty() { Level::Ok } else { Level::Info };
     let mut findings = vec![Finding::new(id, level, overview(subject, &errors)).evidence(evidence)];
     findings.extend(errors.iter().take(SHOWN).map(|message| finding(subject, message)));
     findings

@@ -72,18 +72,17 @@ pub(super) async fn count(root: &Path, folder: &str, limit: Duration) -> Reading
             if file.unread.is_none() {
                 let (root, folder, now) = (root.to_owned(), PathBuf::from(folder), reading.started);
                 let budget = left.min(TAIL);
-                let read = move || read(&root, &folder, &found.path, budget, component, now, limit);
+                let read =
+                    move || read(&root, &folder, &found.path, budget, &component, now, limit);
                 let limit = limit.saturating_sub(begun.elapsed());
-                match apart::answer(limit, read).await {
-                    Some(Counted { tally: counted, bytes, looked_at, trouble }) => {
-                        left -= looked_at.min(left);
-                        (file.bytes, file.looked_at) = (bytes.max(file.bytes), looked_at);
-                        (file.unread, tally) = (trouble, counted);
-                    }
-                    None => {
-                        file.unread = apart::late(limit).1;
-                        hung = Some(format!("not tried: {} did not answer", file.path));
-                    }
+                if let Some(counted) = apart::answer(limit, read).await {
+                    left -= counted.looked_at.min(left);
+                    file.bytes = counted.bytes.max(file.bytes);
+                    file.looked_at = counted.looked_at;
+                    (file.unread, tally) = (counted.trouble, counted.tally);
+                } else {
+                    file.unread = apart::late(limit).1;
+                    hung = Some(format!("not tried: {} did not answer", file.path));
                 }
             }
             summary.add(file, tally);
@@ -128,14 +127,14 @@ fn read(
     folder: &Path,
     path: &Path,
     budget: u64,
-    component: String,
+    component: &str,
     now: Timestamp,
     limit: Duration,
 ) -> Counted {
     let shown = below(root, &folder.join(path));
     let fail = |bytes, error: &dyn std::fmt::Display| {
         let trouble = format!("failed to read {}: {error}", printable(&shown.to_string_lossy()));
-        let tally = Tally::new(component.clone(), now, true);
+        let tally = Tally::new(component, now, true);
         Counted { tally, bytes, looked_at: 0, trouble: Some(trouble) }
     };
     let opened = beneath::open_on_host(root, folder)
@@ -153,10 +152,10 @@ fn read(
         Ok(file) => file,
         Err(errno) => return fail(size, &beneath::describe(errno)),
     };
-    let start = size.saturating_sub(budget);
-    let mut tally = Tally::new(component.clone(), now, start == 0);
+    let skipped = size.saturating_sub(budget);
+    let mut tally = Tally::new(component, now, skipped == 0);
     let begun = Instant::now();
-    match pump(&mut file, start, size - start, &mut tally, begun + limit) {
+    match pump(&mut file, skipped, size - skipped, &mut tally, begun + limit) {
         Ok(looked_at) => Counted { tally, bytes: size, looked_at, trouble: None },
         Err(error) => fail(size, &error),
     }

@@ -166,8 +166,8 @@ mod tests {
 
     use super::*;
 
-    fn at(text: &str) -> Option<Timestamp> {
-        Some(text.parse().unwrap())
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
     }
 
     #[test]
@@ -175,23 +175,23 @@ mod tests {
         let rows: [(&[u8], Option<Timestamp>, bool); 9] = [
             (
                 b"2024-05-01T09:17:48.238123456Z stdout F text",
-                at("2024-05-01T09:17:48.238123456Z"),
+                Some(at("2024-05-01T09:17:48.238123456Z")),
                 false,
             ),
-            (b"2024-05-01T11:17:48+02:00 stderr P text", at("2024-05-01T09:17:48Z"), true),
+            (b"2024-05-01T11:17:48+02:00 stderr P text", Some(at("2024-05-01T09:17:48Z")), true),
             (
                 br#"{"log":"text\n","stream":"stdout","time":"2024-05-01T09:17:48.2Z"}"#,
-                at("2024-05-01T09:17:48.2Z"),
+                Some(at("2024-05-01T09:17:48.2Z")),
                 false,
             ),
             (
                 br#"{"log":"text","stream":"stdout","time":"2024-05-01T09:17:48Z"}"#,
-                at("2024-05-01T09:17:48Z"),
+                Some(at("2024-05-01T09:17:48Z")),
                 true,
             ),
-            (b"2024-05-01T09:17:48.23801 text", at("2024-05-01T09:17:48.23801Z"), false),
-            (b"2024-05-01_09:17:48.23801 text", at("2024-05-01T09:17:48.23801Z"), false),
-            (b"@400000006632093a0e2f8a1c text", at("2024-05-01T09:19:44.237996572Z"), false),
+            (b"2024-05-01T09:17:48.23801 text", Some(at("2024-05-01T09:17:48.23801Z")), false),
+            (b"2024-05-01_09:17:48.23801 text", Some(at("2024-05-01T09:17:48.23801Z")), false),
+            (b"@400000006632093a0e2f8a1c text", Some(at("2024-05-01T09:19:44.237996572Z")), false),
             (b"May 01 09:17:48 node-1 calico-node[2211]: text\r", None, false),
             (b"text", None, false),
         ];

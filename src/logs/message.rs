@@ -119,25 +119,18 @@ const WORDS: [(&str, Severity); 11] = [
 ];
 
 fn bird(line: &str) -> Option<Line<'_>> {
-    let (component, text) = match line.split_once(": ") {
-        Some((name @ ("bird" | "bird6"), text)) => (name, text),
-        _ => {
-            let (stamp, rest) = stamped(line)?;
-            let (severity, text) = classed(rest)?;
-            return Some(Line {
-                time: clock(stamp),
-                severity: Some(severity),
-                component: Some("bird"),
-                source: None,
-                text,
-            });
-        }
-    };
-    let (severity, text) = classed(text).unwrap_or_else(|| {
-        let word = WORDS.iter().find(|(word, _)| text.contains(word));
-        (word.map_or(Severity::Info, |(_, severity)| *severity), text)
-    });
-    Some(Line { severity: Some(severity), component: Some(component), text, ..Line::default() })
+    if let Some((component @ ("bird" | "bird6"), text)) = line.split_once(": ") {
+        let (severity, text) = classed(text).unwrap_or_else(|| {
+            let word = WORDS.iter().find(|(word, _)| text.contains(word));
+            (word.map_or(Severity::Info, |(_, severity)| *severity), text)
+        });
+        let component = Some(component);
+        return Some(Line { severity: Some(severity), component, text, ..Line::default() });
+    }
+    let (stamp, rest) = stamped(line)?;
+    let (severity, text) = classed(rest)?;
+    let (severity, component) = (Some(severity), Some("bird"));
+    Some(Line { time: clock(stamp), severity, component, source: None, text })
 }
 
 fn classed(text: &str) -> Option<(Severity, &str)> {

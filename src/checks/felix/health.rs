@@ -65,8 +65,9 @@ pub(super) fn judge(facts: &Facts<'_>) -> Finding {
     let endpoint =
         endpoint(&answers.map(|(_, reading)| reading), parsed.iter().any(Option::is_some));
     let [live, ready] = &parsed;
-    let unwell: Vec<&Component> =
-        components(live, ready).filter(|component| trouble(component).is_some()).collect();
+    let unwell: Vec<&Component> = components(live.as_ref(), ready.as_ref())
+        .filter(|component| trouble(component).is_some())
+        .collect();
     let enabled = facts.settings.truth("HealthEnabled");
     let evidence = json!({
         "live": live.as_ref().map(Health::is_good),
@@ -74,7 +75,7 @@ pub(super) fn judge(facts: &Facts<'_>) -> Finding {
         "endpoint": endpoint,
         "enabled": enabled,
         "enabledBy": facts.settings.get("HealthEnabled").map(|(_, origin)| origin.to_string()),
-        "components": components(live, ready).map(component).collect::<Vec<Value>>(),
+        "components": components(live.as_ref(), ready.as_ref()).map(component).collect::<Vec<Value>>(),
     });
     let finding =
         |level, summary: String| Finding::new(HEALTH, level, summary).evidence(evidence.clone());
@@ -171,12 +172,12 @@ fn answered(
 
 /// The components of both answers, which are the same table.
 fn components<'a>(
-    live: &'a Option<Health>,
-    ready: &'a Option<Health>,
+    live: Option<&'a Health>,
+    ready: Option<&'a Health>,
 ) -> impl Iterator<Item = &'a Component> {
     let fuller = match (live, ready) {
         (Some(live), Some(ready)) if ready.components.len() >= live.components.len() => Some(ready),
-        (live, ready) => live.as_ref().or(ready.as_ref()),
+        (live, ready) => live.or(ready),
     };
     fuller.into_iter().flat_map(|health| &health.components).take(50)
 }

@@ -44,6 +44,7 @@ fn rows<T: serde::de::DeserializeOwned>(text: &[u8], words: &str) -> Vec<T> {
 
 /// What Calico has made in the kernel.
 #[derive(Default)]
+#[allow(clippy::struct_excessive_bools, reason = "they have nothing to do with each other")]
 struct Made {
     iptables_nft: bool,
     iptables_legacy: bool,
