@@ -7,6 +7,9 @@
 mod bgp;
 mod conntrack;
 pub mod explained;
+mod felix;
+mod logged;
+mod logs;
 mod networkmanager;
 mod settings;
 pub mod suppressions;
@@ -25,7 +28,8 @@ use crate::host::Evidence;
 use suppressions::Suppressed;
 
 /// The checks, in the order in which they are run and shown.
-pub const CHECKS: &[Check] = &[bgp::CHECK, conntrack::CHECK, networkmanager::CHECK];
+pub const CHECKS: &[Check] =
+    &[felix::CHECK, bgp::CHECK, conntrack::CHECK, networkmanager::CHECK, logs::CHECK];
 
 /// A subject of `calivet check`.
 #[derive(Debug)]

@@ -11,6 +11,7 @@
 mod bundle_commands;
 mod bundles;
 mod check_bgp;
+mod check_felix;
 mod check_options;
 mod conntrack;
 mod containers;
