@@ -175,6 +175,8 @@ Examples:
     Verify(BundleFile),
     /// Write a bundle anew, redacted by the rules of today
     Redact(BundleRedact),
+    /// What changed on a node between two bundles
+    Diff(BundleDiff),
 }
 
 /// `bundle show`, `bundle verify`.
@@ -229,6 +231,23 @@ pub struct BundleRedact {
     /// Replace an existing file
     #[arg(long)]
     pub force: bool,
+}
+
+/// `bundle diff`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  calivet bundle diff before.tar.gz after.tar.gz
+  calivet bundle diff before.tar.gz after.tar.gz -o wide     with every counter, and files line by line
+  calivet bundle diff before.tar.gz after.tar.gz -o json | jq '.findings[] | select(.change == \"appeared\")'")]
+pub struct BundleDiff {
+    /// The earlier bundle
+    #[arg(value_name = "A")]
+    pub before: PathBuf,
+
+    /// The later bundle
+    #[arg(value_name = "B")]
+    pub after: PathBuf,
 }
 
 /// `explain`.

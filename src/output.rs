@@ -11,6 +11,7 @@
 
 pub mod bundle;
 mod conntrack;
+pub mod difference;
 pub mod explanation;
 pub mod findings;
 pub mod junit;

@@ -190,7 +190,8 @@ fn whatever_was_changed_in_a_bundle_is_listed() {
     assert!(found.iter().any(|it| it.starts_with("host/etc/cni/net.d/10-calico.conflist: ")));
 
     let name = "diagnostics/host/var/lib/calico/nodename";
-    let script = format!("tar cf t.tar diagnostics; tar rf t.tar {name}; gzip -c t.tar >twice.tar.gz");
+    let script =
+        format!("tar cf t.tar diagnostics; tar rf t.tar {name}; gzip -c t.tar >twice.tar.gz");
     shell(case.folder.path(), &script);
     let repeated = "host/var/lib/calico/nodename: repeated".to_owned();
     assert!(problems(&case.at("twice.tar.gz")).1.contains(&repeated));
@@ -294,19 +295,9 @@ fn an_old_bundle_is_redacted_by_the_rules_of_today() {
     let case = Case::of(&node());
     // As a calivet without these rules would have left it: a password in a configuration, and its value in a log.
     let old = case.changed(|folder| {
-        let path = folder.join("manifest.json");
-        let mut manifest: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-        for (name, text) in [
-            ("host/etc/cni/net.d/10-calico.conflist", "{\"etcd_password\": \"Tr0ub4dor-and-3\"}\n"),
-            ("logs/bird/current", "using Tr0ub4dor-and-3 for etcd\n"),
-        ] {
-            fs::write(folder.join(name), text).unwrap();
-            let items = manifest["items"].as_array_mut().unwrap();
-            let item = items.iter_mut().find(|item| item["path"] == name).unwrap();
-            item["bytes"] = json!(text.len());
-            item["sha256"] = json!(sha256(&folder.join(name)));
-        }
-        fs::write(path, manifest.to_string()).unwrap();
+        let conflist = "{\"etcd_password\": \"Tr0ub4dor-and-3\"}\n";
+        rewrite(folder, "host/etc/cni/net.d/10-calico.conflist", |_| conflist.to_owned());
+        rewrite(folder, "logs/bird/current", |_| "using Tr0ub4dor-and-3 for etcd\n".to_owned());
     });
     assert_eq!(problems(&old), (0, Vec::new()));
     let new = case.at("new.tar.gz");
@@ -337,6 +328,19 @@ fn an_old_bundle_is_redacted_by_the_rules_of_today() {
     let refused = run(calivet().args(["bundle", "redact"]).args([&old, &new]));
     assert_eq!(refused.status, 3);
     assert!(refused.stderr.contains("exists already"), "{refused:?}");
+}
+
+/// Gives a file of an unpacked bundle another content, as if the node had had that.
+fn rewrite(folder: &Path, name: &str, text: impl Fn(&str) -> String) {
+    let path = folder.join("manifest.json");
+    let mut manifest: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    let file = folder.join(name);
+    let text = text(&fs::read_to_string(&file).unwrap());
+    fs::write(&file, &text).unwrap();
+    let items = manifest["items"].as_array_mut().unwrap();
+    let item = items.iter_mut().find(|item| item["path"] == name).unwrap();
+    (item["bytes"], item["sha256"]) = (json!(text.len()), json!(sha256(&file)));
+    fs::write(path, manifest.to_string()).unwrap();
 }
 
 fn sha256(file: &Path) -> String {
@@ -422,6 +426,7 @@ fn hostile_archives_are_survived_by_every_command() {
             &["cat", path, "manifest.json"],
             &["cat", path, "bomb"],
             &["verify", path],
+            &["diff", path, path],
             &["redact", path, new.to_str().unwrap()],
         ] {
             // Without optimisation, the rules take minutes for a bomb.
@@ -441,4 +446,140 @@ fn hostile_archives_are_survived_by_every_command() {
         let left: Vec<_> = fs::read_dir(folder.path()).unwrap().collect();
         assert_eq!(left.len(), 1, "{name}: {left:?}");
     }
+}
+
+fn diff(before: &Path, after: &Path, options: &[&str]) -> Run {
+    run(calivet().args(["bundle", "diff"]).args([before, after]).args(options))
+}
+
+fn subject<'a>(diff: &'a Value, name: &str) -> &'a Value {
+    let subjects = diff["subjects"].as_array().unwrap();
+    subjects.iter().find(|subject| subject["subject"] == name).unwrap()
+}
+
+#[test]
+fn a_bundle_does_not_differ_from_itself() {
+    let case = Case::of(&node());
+    let same = diff(&case.archive(), &case.archive(), &["-o", "json"]);
+    assert_eq!((same.status, same.stderr.as_str()), (0, ""));
+    let same = same.json();
+    assert_eq!(same["findings"], json!([]));
+    assert_eq!(same["sameNode"], true);
+    for subject in same["subjects"].as_array().unwrap() {
+        for list in ["appeared", "vanished", "changed"] {
+            assert_eq!(subject[list], json!([]), "{subject:#}");
+        }
+    }
+    let table = diff(&case.archive(), &case.archive(), &[]);
+    assert!(table.stdout.contains("no verdict changed"), "{}", table.stdout);
+}
+
+/// The same node later: a route, a rule and a setting are others, two pods came, a file was edited, time has passed.
+fn later(folder: &Path) {
+    let route = |destination: &str, dev: &str| {
+        format!(
+            "{{\"family\":\"ipv4\",\"type\":\"unicast\",\"destination\":\"{destination}\",\"table\":254,\"table_name\":\"main\",\"protocol\":80,\"protocol_name\":\"calico\",\"dev\":\"{dev}\",\"index\":7}},\n"
+        )
+    };
+    rewrite(folder, "network/routes.json", |text| {
+        let new = [
+            route("10.250.0.0/26", "eth9"),
+            route("10.251.0.1/32", "cali1"),
+            route("10.251.0.2/32", "cali2"),
+        ];
+        text.replacen("\"routes\":[\n", &format!("\"routes\":[\n{}", new.concat()), 1)
+    });
+    rewrite(folder, "kernel/sysctl", |text| {
+        text.to_owned() + "net.ipv4.ip_forward = 7\nnet.netfilter.nf_conntrack_count = 9\n"
+    });
+    rewrite(folder, "host/etc/cni/net.d/10-calico.conflist", |_| {
+        "{\"name\": \"other\"}\n".to_owned()
+    });
+    let path = folder.join("manifest.json");
+    let mut manifest: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    let started: jiff::Timestamp = manifest["started"].as_str().unwrap().parse().unwrap();
+    manifest["started"] = json!(started + std::time::Duration::from_secs(3600));
+    fs::write(path, manifest.to_string()).unwrap();
+}
+
+#[test]
+fn what_changed_between_two_bundles_is_told_by_subject() {
+    let case = Case::of(&node().file("/proc/net/snmp", "Tcp: RtoMin RetransSegs\nTcp: 200 5\n"));
+    let after = case.changed(|folder| {
+        later(folder);
+        rewrite(folder, "host/proc/net/snmp", |text| text.replace("200 5", "200 7205"));
+    });
+    let found = diff(&case.archive(), &after, &["-o", "json"]).json();
+    assert_eq!(found["elapsedSeconds"], 3600);
+    let routes = subject(&found, "routes");
+    assert_eq!(routes["appeared"].as_array().unwrap().len(), 1, "{routes:#}");
+    assert_eq!(routes["appeared"][0]["name"], "10.250.0.0/26 table main");
+    assert_eq!(routes["appeared"][0]["facts"]["dev"], "eth9");
+    assert_eq!((&routes["churn"], &routes["vanished"]), (&json!(2), &json!([])));
+    let sysctls = subject(&found, "sysctls");
+    let told = sysctls["changed"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .chain(sysctls["appeared"].as_array().unwrap());
+    let names: Vec<&str> = told.map(|it| it["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["net.ipv4.ip_forward"]);
+    let files = subject(&found, "files");
+    assert_eq!(files["changed"][0]["name"], "/etc/cni/net.d/10-calico.conflist", "{files:#}");
+    assert!(files["changed"][0]["diff"].as_str().unwrap().contains("+{\"name\": \"other\"}"));
+    assert_eq!(subject(&found, "links")["changed"], json!([]));
+    let retransmitted =
+        found["counters"].as_array().unwrap().iter().find(|rate| rate["name"] == "Tcp RetransSegs");
+    let retransmitted = retransmitted.unwrap_or_else(|| panic!("{found:#}"));
+    assert_eq!(
+        (&retransmitted["increase"], &retransmitted["perSecond"]),
+        (&json!(7200), &json!(2.0))
+    );
+
+    let table = diff(&case.archive(), &after, &[]).stdout;
+    assert!(
+        table.contains("  + 10.250.0.0/26 table main")
+            && table.contains("2 came or went with pods"),
+        "{table}"
+    );
+    assert!(!table.contains("+{"), "{table}");
+    assert!(
+        diff(&case.archive(), &after, &["-o", "wide"])
+            .stdout
+            .contains("      +{\"name\": \"other\"}")
+    );
+}
+
+#[test]
+fn a_verdict_that_is_lost_is_told_as_a_loss_of_sight_and_not_as_a_cure() {
+    let case = Case::of(&node());
+    let folder = TempDir::new().unwrap();
+    let found = diff(&case.archive(), &of_calicoctl(folder.path()), &["-o", "json"]).json();
+    let findings = found["findings"].as_array().unwrap();
+    let lost = findings.iter().filter(|it| it["after"]["level"] == "unknown");
+    assert!(lost.clone().count() > 0, "{findings:#?}");
+    assert!(lost.clone().all(|it| it["change"] == "loss-of-sight"), "{findings:#?}");
+    assert!(
+        findings.iter().all(|it| it["change"] != "vanished" || it["after"]["level"] != "unknown")
+    );
+    // What calicoctl's has not is not gone.
+    for name in ["links", "routes", "rules", "sysctls"] {
+        let subject = subject(&found, name);
+        assert!(subject["notCompared"].is_string(), "{subject:#}");
+        assert_eq!(subject["vanished"], json!([]));
+    }
+    assert_eq!(subject(&found, "files")["vanished"], json!([]));
+}
+
+#[test]
+fn bundles_of_different_nodes_are_told_to_be_so() {
+    let case = Case::of(&node());
+    let other = case.changed(|folder| {
+        rewrite(folder, "host/var/lib/calico/nodename", |_| "node-2".to_owned());
+    });
+    let found = diff(&case.archive(), &other, &[]);
+    assert!(
+        found.stdout.contains("the bundles are of different nodes: A is of node-1, B of node-2"),
+        "{found:?}"
+    );
 }

@@ -1,6 +1,7 @@
 //! `calivet bundle`: what a bundle holds, whether it is whole, what changed between two. None of it asks a host.
 
 mod cat;
+mod diff;
 mod redact;
 
 use std::path::Path;
@@ -31,6 +32,7 @@ pub(super) async fn run(
         cli::Bundle::Cat(args) => cat::run(args, output),
         cli::Bundle::Verify(args) => verify(&args.file, output),
         cli::Bundle::Redact(args) => redact::run(args, output).await,
+        cli::Bundle::Diff(args) => Box::pin(diff::run(args, output)).await,
     }
 }
 

@@ -137,6 +137,13 @@ impl Wanted {
     }
 }
 
+/// What all checks make of a host by default.
+pub(super) async fn all(host: &Host) -> Report {
+    let checks = CHECKS.iter().collect();
+    let wanted = Wanted { checks, asked: Asked::default(), suppressions: Vec::new() };
+    wanted.report(host).await.0
+}
+
 /// Lets the checks judge side by side: one that fails or hangs is unknown and holds up no other.
 pub(super) async fn judge(
     checks: &[&'static Check],

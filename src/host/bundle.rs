@@ -213,6 +213,18 @@ impl Bundle {
         self.manifest.as_ref()?.node.as_deref()
     }
 
+    /// Whether it says itself what was asked, and what was answered.
+    #[must_use]
+    pub const fn has_manifest(&self) -> bool {
+        self.manifest.is_some()
+    }
+
+    /// Whether the manifest says what happened to the item at `path`.
+    #[must_use]
+    pub fn lists(&self, path: &str) -> bool {
+        self.manifest.as_ref().is_some_and(|manifest| manifest.items.contains_key(path))
+    }
+
     /// The files that the bundle holds, in the order of their paths.
     pub fn files(&self) -> impl Iterator<Item = File<'_>> {
         self.entries.iter().map(|(path, entry)| File {
