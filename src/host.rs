@@ -118,6 +118,10 @@ impl Host {
 
     /// Reads an artifact into memory.
     pub async fn read(&self, artifact: &Artifact) -> Reading {
+        // It is in memory already.
+        if let View::Bundle(bundle) = &self.view {
+            return bundle.read(artifact);
+        }
         let (sender, mut chunks) = mpsc::channel(2);
         let gather = async {
             let mut bytes = Vec::new();

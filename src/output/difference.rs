@@ -180,7 +180,12 @@ fn counters(text: &mut String, diff: &Diff, output: Output) {
     if shown.is_empty() && diff.counters_reason.is_none() {
         return;
     }
-    heading(text, "counters of trouble that moved", output);
+    let wide = output.format == Format::Wide;
+    heading(
+        text,
+        if wide { "counters that moved" } else { "counters of trouble that moved" },
+        output,
+    );
     for rate in shown {
         let name = printable(&rate.name);
         let _ = writeln!(text, "  {name:<40} +{}  ({:.3}/s)", rate.increase, rate.per_second);

@@ -1,6 +1,6 @@
 //! What the checks found of both bundles: what became wrong, what was mended, and what is not seen any more.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -9,8 +9,19 @@ use super::network::is_of_pod;
 use crate::checks::{Finding, Level, Report};
 
 /// Members of a finding's evidence that tell of what it is, where one id is found of many.
-const SUBJECTS: [&str; 10] =
-    ["interface", "name", "address", "peer", "family", "pool", "path", "file", "unit", "key"];
+const SUBJECTS: [&str; 11] = [
+    "interface",
+    "name",
+    "address",
+    "peer",
+    "daemon",
+    "family",
+    "pool",
+    "path",
+    "file",
+    "unit",
+    "key",
+];
 
 /// A finding that is not what it was.
 #[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize)]
@@ -62,15 +73,29 @@ pub enum Change {
 pub(super) fn compare(before: &Report, after: &Report) -> Vec<FindingChange> {
     let mut old = by_subject(before);
     let mut changes = Vec::new();
+    let blind: BTreeSet<&str> =
+        unknown(after).difference(&unknown(before)).map(|it| it.0).collect();
     for ((id, subject, number), finding) in by_subject(after) {
         let was = old.remove(&(id, subject.clone(), number));
         changes.extend(change(id, subject, was, Some(finding)));
     }
     for ((id, subject, _), finding) in old {
-        changes.extend(change(id, subject, Some(finding), None));
+        let found = change(id, subject, Some(finding), None);
+        // What a check does not tell any more is not mended where the check sees less than it did.
+        let is_lost = blind.contains(finding.check);
+        changes.extend(found.map(|it| FindingChange {
+            change: if is_lost { Change::LossOfSight } else { it.change },
+            ..it
+        }));
     }
     changes.sort_by(|one, other| one.change.cmp(&other.change).then_with(|| one.id.cmp(other.id)));
     changes
+}
+
+/// What is not known: the checks, and the ids of their findings.
+fn unknown(report: &Report) -> BTreeSet<(&'static str, &'static str)> {
+    let unknown = report.findings.iter().filter(|finding| finding.level == Level::Unknown);
+    unknown.map(|finding| (finding.check, finding.id)).collect()
 }
 
 /// By id and of what it is; of several that cannot be told apart, by their order.
@@ -112,7 +137,7 @@ fn change(
         (None, _) | (_, None) if subject.as_deref().is_some_and(is_of_pod) => return None,
         // That something is well which was not there before is told below, among the subjects.
         (None, Some(Level::Ok)) | (Some(Level::Ok), None) => return None,
-        (Some(Level::Unknown), _) => Change::SightRegained,
+        (Some(Level::Unknown), Some(Level::Ok | Level::Info)) => Change::SightRegained,
         _ => Change::Changed,
     };
     let verdict =

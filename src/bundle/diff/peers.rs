@@ -19,11 +19,10 @@ fn name(peer: &Peer) -> String {
 pub(super) fn see(side: &Side) -> Result<Seen, String> {
     let mut seen = Seen::default();
     for (family, status) in families(side) {
-        if status.state.is_none() || (status.peers.is_empty() && status.trouble.is_some()) {
-            // A daemon that is not there is told among the agents.
-            if let Some(reason) = status.error.as_ref().filter(|_| status.state.is_none()) {
-                return Err(format!("{family}: {reason}"));
-            }
+        // A daemon that is known not to answer has no peers; that is told among the agents.
+        if status.state.is_none() {
+            let reason = status.error.as_deref().unwrap_or("its peers are not known");
+            return Err(format!("{family}: {reason}"));
         }
         for peer in &status.peers {
             let mut facts = BTreeMap::new();
@@ -98,7 +97,9 @@ pub(super) fn agents(side: &Side) -> Result<Seen, String> {
         let state = status.state.and_then(|state| serde_json::to_value(state).ok());
         let state = state.and_then(|state| state.as_str().map(ToOwned::to_owned));
         is(&format!("BGP {family}"), "state", state);
-        is(&format!("BGP {family}"), "router id", status.router_id.clone());
+        if let Some(router_id) = &status.router_id {
+            is(&format!("BGP {family}"), "router id", Some(router_id.clone()));
+        }
     }
     Ok(seen)
 }

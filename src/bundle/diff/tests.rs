@@ -49,6 +49,7 @@ fn verdicts_are_told_by_what_their_change_means() {
         (Some(Fail), Some(Ok), Some(Change::Vanished)),
         (Some(Fail), None, Some(Change::Vanished)),
         (Some(Unknown), Some(Ok), Some(Change::SightRegained)),
+        (Some(Unknown), Some(Skip), Some(Change::Changed)),
         (Some(Ok), Some(Skip), Some(Change::Changed)),
         (Some(Info), Some(Ok), Some(Change::Changed)),
         (Some(Fail), Some(Fail), None),
@@ -76,4 +77,19 @@ fn findings_are_told_apart_by_what_they_are_of_and_the_gravest_stands_first() {
     let found = findings::compare(&before, &after);
     let told: Vec<_> = found.iter().map(|it| (it.subject.as_deref().unwrap(), it.change)).collect();
     assert_eq!(told, [("eth1", Change::Appeared), ("eth0", Change::Vanished)]);
+}
+
+#[test]
+fn what_a_check_that_sees_less_does_not_tell_any_more_is_not_mended() {
+    let before = report(&[
+        ("a.b", "eth0", Level::Fail),
+        ("a.c", "", Level::Ok),
+        ("b.b", "eth0", Level::Fail),
+    ]);
+    let after = report(&[("a.c", "", Level::Unknown)]);
+    let found = findings::compare(&before, &after);
+    let told: Vec<_> = found.iter().map(|it| (it.id, it.change)).collect();
+    let expected =
+        [("a.b", Change::LossOfSight), ("a.c", Change::LossOfSight), ("b.b", Change::Vanished)];
+    assert_eq!(told, expected);
 }
