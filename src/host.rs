@@ -48,7 +48,7 @@ pub struct Host {
 #[derive(Debug)]
 enum View {
     Live(Box<live::Live>),
-    Bundle(bundle::Bundle),
+    Bundle(Box<bundle::Bundle>),
 }
 
 impl Host {
@@ -69,13 +69,13 @@ impl Host {
 
     /// The machine of which this is a bundle.
     #[must_use]
-    pub const fn of(bundle: bundle::Bundle) -> Self {
-        Self { view: View::Bundle(bundle) }
+    pub fn of(bundle: bundle::Bundle) -> Self {
+        Self { view: View::Bundle(Box::new(bundle)) }
     }
 
     /// The bundle that it is, if it is one.
     #[must_use]
-    pub const fn as_bundle(&self) -> Option<&bundle::Bundle> {
+    pub fn as_bundle(&self) -> Option<&bundle::Bundle> {
         match &self.view {
             View::Live(_) => None,
             View::Bundle(bundle) => Some(bundle),

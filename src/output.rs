@@ -260,7 +260,7 @@ mod tests {
         let shown = String::from_utf8(shown).unwrap();
         assert_eq!(shown, "a\tb\\x1b[2J\n\u{fffd}\\u{9b}\\x0d\nno end");
         let mut shown = Vec::new();
-        pour_printable(&mut [b'x'; 200_000].as_slice(), &mut shown).unwrap();
+        pour_printable(&mut vec![b'x'; 200_000].as_slice(), &mut shown).unwrap();
         assert_eq!(shown.len(), 200_000);
     }
 

@@ -324,6 +324,13 @@ fn an_old_bundle_is_redacted_by_the_rules_of_today() {
     let rows =
         |file: &Path| bundle("list", file, &["-o", "wide", "host", "logs", "network"]).stdout;
     assert_eq!(rows(&new), rows(&third));
+    // What was not what the manifest lists does not become so.
+    let touched = case.changed(|folder| {
+        fs::write(folder.join("host/var/lib/calico/nodename"), "node-2").unwrap();
+    });
+    let fourth = case.at("fourth.tar.gz");
+    run(calivet().args(["bundle", "redact"]).args([&touched, &fourth]));
+    assert_eq!(problems(&fourth), (3, vec!["host/var/lib/calico/nodename: sha256".to_owned()]));
     // Over no existing file, through no link.
     let refused = run(calivet().args(["bundle", "redact"]).args([&old, &new]));
     assert_eq!(refused.status, 3);

@@ -139,7 +139,7 @@ const SUBJECTS: &[Subject] = &[
         peers::began_anew(before, after, &mut difference);
         difference
     }),
-    ("agents", |before, after| compare(before, after, peers::agents)),
+    ("agents", |before, after| compare(before, after, |side| Ok(peers::agents(side)))),
     ("links", |before, after| compare(before, after, network::links)),
     ("addresses", |before, after| compare(before, after, network::addresses)),
     ("routes", |before, after| compare(before, after, network::routes)),
@@ -192,7 +192,7 @@ fn notes(
     let mut notes = Vec::new();
     match (same_node, &from.node, &to.node) {
         (Some(false), Some(one), Some(other)) => {
-            notes.push(format!("the bundles are of different nodes: A is of {one}, B of {other}"))
+            notes.push(format!("the bundles are of different nodes: A is of {one}, B of {other}"));
         }
         (None, ..) => notes.push("it is not known whether both are of the same node".to_owned()),
         _ => {}

@@ -23,17 +23,16 @@ pub fn overview(overview: &Overview, items: &[Collected], output: Output) -> Str
     let mut line = |name: &str, value: &str| {
         let _ = writeln!(text, "{name:<10} {}", printable(value));
     };
-    let node = overview.node.as_deref().unwrap_or("is not known");
     line("Bundle", &overview.bundle);
-    line("Node", node);
+    line("Node", overview.node.as_deref().unwrap_or("is not known"));
     match (&overview.tool, overview.started) {
         (Some(tool), Some(started)) => {
-            let took = overview.finished.map(|finished| {
-                let took = finished.duration_since(started);
-                format!(", in {:.1} s", took.as_secs_f64())
+            let span = overview.finished.map(|finished| {
+                let span = finished.duration_since(started);
+                format!(", in {:.1} s", span.as_secs_f64())
             });
-            let took = took.unwrap_or_default();
-            line("Written", &format!("{started:.0} by {} {}{took}", tool.name, tool.version));
+            let span = span.unwrap_or_default();
+            line("Written", &format!("{started:.0} by {} {}{span}", tool.name, tool.version));
         }
         _ => line(
             "Written",

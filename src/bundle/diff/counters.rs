@@ -51,10 +51,11 @@ const TROUBLE: [&str; 17] = [
 ];
 
 /// What is read of a bundle, and how it is counted.
-const SOURCES: [fn(&Bundle) -> Result<Counters, String>; 4] =
-    [conntrack, links, protocols, softnet];
+const SOURCES: [Source; 4] = [conntrack, links, protocols, softnet];
 
 type Counters = BTreeMap<String, u64>;
+
+type Source = fn(&Bundle) -> Result<Counters, String>;
 
 /// The counters that went up, those of trouble first.
 ///

@@ -1,6 +1,7 @@
 //! Files of configuration: those of the host beneath `host/` but the kernel's own, and BIRD's.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Duration;
 
 use similar::TextDiff;
@@ -28,7 +29,6 @@ pub(super) fn compare(before: &Side, after: &Side) -> Difference {
         let [was, is] = [before, after].map(|side| content(side.bundle, path));
         match (was, is) {
             (Content::Unknown, _) | (_, Content::Unknown) => unknown += 1,
-            (Content::None, Content::None) => {}
             (Content::None, Content::Text(text)) => found.appeared.push(thing(path, &text)),
             (Content::Text(text), Content::None) => found.vanished.push(thing(path, &text)),
             (Content::Text(was), Content::Text(is)) if was != is => {
@@ -47,8 +47,9 @@ pub(super) fn compare(before: &Side, after: &Side) -> Difference {
 fn paths(bundle: &Bundle) -> BTreeSet<&str> {
     let is_wanted = |path: &str| {
         let is_host = path.starts_with("host/") && !NOT.iter().any(|not| path.starts_with(not));
-        let is_process = path.ends_with("/pid") || path.ends_with(".pid");
-        (is_host && !is_process) || (path.starts_with("bird/") && path.ends_with(".cfg"))
+        let ends = |extension| Path::new(path).extension().is_some_and(|end| end == extension);
+        let is_process = path.ends_with("/pid") || ends("pid");
+        (is_host && !is_process) || (path.starts_with("bird/") && ends("cfg"))
     };
     bundle.files().map(|file| file.path).filter(|path| is_wanted(path)).collect()
 }
@@ -103,7 +104,7 @@ fn unified(name: &str, was: &[u8], is: &[u8]) -> Option<String> {
     let diff = differ.timeout(LONGEST).diff_lines(was, is);
     let mut shown = diff.unified_diff().context_radius(3).header(name, name).to_string();
     if shown.len() > MAX_DIFF {
-        let end = shown.floor_char_boundary(MAX_DIFF);
+        let end = (0..=MAX_DIFF).rev().find(|end| shown.is_char_boundary(*end)).unwrap_or(0);
         shown.truncate(end);
         shown.push_str("\n... cut here\n");
     }

@@ -9,12 +9,13 @@ use super::network::is_of_pod;
 use crate::checks::{Finding, Level, Report};
 
 /// Members of a finding's evidence that tell of what it is, where one id is found of many.
-const SUBJECTS: [&str; 11] = [
+const SUBJECTS: [&str; 12] = [
     "interface",
     "name",
     "address",
     "peer",
     "daemon",
+    "probe",
     "family",
     "pool",
     "path",

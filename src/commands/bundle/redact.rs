@@ -55,6 +55,8 @@ enum Piece {
 struct Redone {
     path: String,
     bytes: u64,
+    /// The SHA-256 of what the old bundle had.
+    was: String,
     sha256: String,
     redactions: BTreeMap<String, u64>,
 }
@@ -175,10 +177,9 @@ async fn write(
                 if redone.contains_key(&member.path) && member.path != "summary.txt" => {}
             Piece::Begin(member) => {
                 anyhow::ensure!(redone.len() < FILES, "the bundle has more than {FILES} files");
-                let stream = match public.iter().any(|path| lies_beneath(&member.path, path)) {
-                    true => redactor.stream_values_only(),
-                    false => redactor.stream(),
-                };
+                let is_public = public.iter().any(|path| lies_beneath(&member.path, path));
+                let stream =
+                    if is_public { redactor.stream_values_only() } else { redactor.stream() };
                 let done = file(writer, redactor, stream.of(&member.path), &member, pieces).await?;
                 redone.insert(member.path, done);
             }
@@ -204,15 +205,15 @@ async fn file(
 ) -> anyhow::Result<Redone> {
     let mut entry = Entry::begin(&writer.compressor(), redactor.redact_name(&member.path));
     let path = entry.path().to_owned();
-    let mut digest = Sha256::new();
+    let (mut was, mut digest) = (Sha256::new(), Sha256::new());
     let mut is_begun = false;
     let redactions = loop {
-        let (redacted, redactions) = match pieces.recv().await {
-            Some(Piece::Data(chunk)) => (stream.push(chunk), None),
-            _ => {
-                let (rest, redactions) = std::mem::replace(&mut stream, redactor.stream()).finish();
-                (rest, Some(redactions))
-            }
+        let (redacted, redactions) = if let Some(Piece::Data(chunk)) = pieces.recv().await {
+            was.update(&chunk);
+            (stream.push(chunk), None)
+        } else {
+            let (rest, redactions) = std::mem::replace(&mut stream, redactor.stream()).finish();
+            (rest, Some(redactions))
         };
         digest.update(&redacted);
         entry.push(redacted).await;
@@ -235,7 +236,8 @@ async fn file(
     } else {
         writer.append(entry).await?;
     }
-    Ok(Redone { path, bytes, sha256: format!("{:x}", digest.finalize()), redactions })
+    let [was, sha256] = [was, digest].map(|digest| format!("{:x}", digest.finalize()));
+    Ok(Redone { path, bytes, was, sha256, redactions })
 }
 
 /// The manifest with which a bundle opens: nothing of its items.
@@ -269,9 +271,11 @@ fn account(
         redone.iter().map(|(path, done)| (redactor.redact_name(path), done)).collect();
     for item in manifest["items"].as_array_mut().into_iter().flatten() {
         let path = item["path"].as_str().map(archive::entry_path).unwrap_or_default();
-        let Some(done) = by_path.get(&path).filter(|_| item["sha256"].is_string()) else {
-            continue;
+        // What was not what the manifest lists does not become so.
+        let is_listed = |done: &&&Redone| {
+            item["sha256"].as_str().is_some_and(|listed| done.was.eq_ignore_ascii_case(listed))
         };
+        let Some(done) = by_path.get(&path).filter(is_listed) else { continue };
         item["path"] = json!(done.path);
         item["bytes"] = json!(done.bytes);
         item["sha256"] = json!(done.sha256);
