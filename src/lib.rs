@@ -14,7 +14,7 @@
 //! | module | what it is |
 //! | --- | --- |
 //! | [`bird`], [`processes`], [`felix`], [`sysctl`], [`conntrack`], [`kube_proxy`] | parsers: bytes in, typed facts out; they know no host |
-//! | [`networkmanager`], [`networkd`], [`dhcpcd`], [`netplan`], [`fnmatch`] | what others make of their configuration |
+//! | [`networkmanager`], [`networkd`], [`dhcpcd`], [`connman`], [`netplan`], [`fnmatch`] | what others make of their configuration |
 //! | [`bgp`] | what a look at a BGP peer gives, and what a peer says |
 //! | [`datastore`] | where Calico keeps its resources, and how one gets there |
 //! | [`archive`] | the tar.gz format: a writer whose every prefix can be read, a reader with limits |
@@ -41,6 +41,7 @@ pub mod cli;
 pub mod collect;
 pub mod collectors;
 pub mod commands;
+pub mod connman;
 pub mod conntrack;
 pub mod datastore;
 pub mod dhcpcd;
