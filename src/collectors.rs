@@ -86,6 +86,8 @@ pub struct Node {
     /// Names in `/proc/modules` and `/lib/modules/*/modules.builtin`; `None` where the kernel has no modules at
     /// all, so that nothing can be loaded by asking.
     pub modules: Option<Vec<String>>,
+    /// Tables of connections of the eBPF dataplane are pinned.
+    pub ebpf: bool,
     /// systemd is the first process, so that its tools have whom to ask.
     pub systemd: bool,
     /// Where Calico's log files are.
@@ -126,6 +128,7 @@ pub const FIRST: &[Artifact] = &[
     kernel::RELEASE,
     kernel::HOSTNAME,
     calico::NODENAME,
+    conntrack::BPF_MAPS_ROW,
 ];
 
 /// What must be read next: where it is depends on what was read first.
@@ -165,6 +168,8 @@ impl Node {
                 .map(|table| network::interface_names(&table))
                 .unwrap_or_default(),
             systemd: text(&system::INIT).is_some_and(|name| name.trim() == "systemd"),
+            ebpf: text(&conntrack::BPF_MAPS_ROW)
+                .is_some_and(|listing| conntrack::conntrack_maps(&listing).next().is_some()),
             legacy_iptables: in_use(&netfilter::LEGACY_NAMES),
             legacy_ip6tables: in_use(&netfilter::LEGACY_NAMES6),
             modules: has_modules.then(|| {

@@ -13,7 +13,7 @@
 //!
 //! | module | what it is |
 //! | --- | --- |
-//! | [`bird`], [`processes`], [`felix`], [`sysctl`], [`conntrack`], [`kube_proxy`] | parsers: bytes in, typed facts out; they know no host |
+//! | [`bird`], [`processes`], [`felix`], [`sysctl`], [`conntrack`], [`kube_proxy`], [`cni_cache`], [`bpf_maps`] | parsers: bytes in, typed facts out; they know no host |
 //! | [`networkmanager`], [`networkd`], [`dhcpcd`], [`connman`], [`netplan`], [`fnmatch`] | what others make of their configuration |
 //! | [`bgp`] | what a look at a BGP peer gives, and what a peer says |
 //! | [`datastore`] | where Calico keeps its resources, and how one gets there |
@@ -35,9 +35,11 @@
 pub mod archive;
 pub mod bgp;
 pub mod bird;
+pub mod bpf_maps;
 pub mod bundle;
 pub mod checks;
 pub mod cli;
+pub mod cni_cache;
 pub mod collect;
 pub mod collectors;
 pub mod commands;
