@@ -226,6 +226,27 @@ fn a_table_that_is_really_full_fails_by_its_use_its_drops_and_the_kernels_log() 
         assert!(namespaces_named.contains(&json!(inode)), "{inode}: {log}");
     }
 
+    // A bundle holds the kernel's log, too.
+    namespaces.run("mkdir -p /run/out");
+    let mut command = namespaces.command(env!("CARGO_BIN_EXE_calivet"));
+    let bundle = "/run/out/bundle.tar.gz";
+    run(command.args([
+        "node",
+        "diags",
+        "-q",
+        "--only",
+        "logs,kernel,netfilter",
+        "--output-file",
+        bundle,
+    ]));
+    let kept = calivet(&namespaces, &["--from", bundle, "check", "conntrack", "-o", "json"]);
+    let kept = finding(&kept, "conntrack.kernel-log");
+    assert_eq!(
+        (&kept["level"], &kept["evidence"]["namespaces"]),
+        (&log["level"], &log["evidence"]["namespaces"]),
+        "{kept}"
+    );
+
     // Drops that go on, seen as such.
     let mut command = namespaces.command(env!("CARGO_BIN_EXE_calivet"));
     command.args(["check", "conntrack", "--interval", "2s", "-o", "json"]);

@@ -203,12 +203,12 @@ fn service(known: &Known<'_>) -> Finding {
         ),
         Ok(view) => {
             let since = view.started.map(|time| format!(" since {time:.0}")).unwrap_or_default();
-            (Level::Ok, format!("{name} runs{since}; {files} make its configuration"))
+            let make = if used.len() == 1 { "makes" } else { "make" };
+            (Level::Ok, format!("{name} runs{since}; {files} {make} its configuration"))
         }
-        Err(reason) => (
-            Level::Info,
-            format!("{files} make the configuration of {name}; not confirmed live: {reason}"),
-        ),
+        Err(reason) => {
+            (Level::Info, format!("configuration of {name}: {files}; not confirmed live: {reason}"))
+        }
     };
     Finding::new(ID, level, summary).evidence(evidence)
 }

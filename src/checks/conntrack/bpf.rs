@@ -113,7 +113,8 @@ fn shown(facts: &Facts, maps: &[&str], tables: &[Table]) -> (Level, String) {
     if tables.iter().all(|table| table.used.is_none() && table.size.is_none()) {
         let reason = facts.reading(rows::METRICS).map(|reading| why(reading, "Felix's metrics"));
         let reason = reason.unwrap_or_else(|| "Felix's metrics were not read".to_owned());
-        summary.push_str(&format!("how full it is is not known: {reason}"));
+        summary.push_str("how full it is is not known: ");
+        summary.push_str(&reason);
     } else {
         let shown: Vec<String> = tables.iter().map(Table::shown).collect();
         summary.push_str(&shown.join(", "));

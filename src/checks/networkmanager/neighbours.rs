@@ -220,7 +220,8 @@ fn dhcpcd(evidence: &Evidence, subjects: &Subjects) -> Finding {
         .remedy("systemctl restart dhcpcd")
 }
 
-/// It takes every interface that looks like a cable, unless its name begins as its list says.
+/// It takes every interface that looks like a cable, as a pod's does, unless its name begins as its list says; tunnels it
+/// leaves alone.
 fn connman(evidence: &Evidence, subjects: &Subjects) -> Finding {
     const ID: &str = "networkmanager.connman";
     const CONFIG: &str = "host/etc/connman/main.conf";
@@ -241,7 +242,8 @@ fn connman(evidence: &Evidence, subjects: &Subjects) -> Finding {
         }
         _ => return Finding::new(ID, Level::Unknown, "/etc/connman/main.conf was not read"),
     };
-    let names = subjects.all.iter().map(|subject| subject.name.as_str());
+    let is_cable = |subject: &&Subject| subject.kind.as_deref().is_none_or(|kind| kind == "veth");
+    let names = subjects.all.iter().filter(is_cable).map(|subject| subject.name.as_str());
     let taken: Vec<&str> = names.filter(|name| !connman::leaves_alone(&config, name)).collect();
     let facts = json!({"running": runs, "taken": taken});
     let Some(first) = taken.first() else {
@@ -258,10 +260,10 @@ fn connman(evidence: &Evidence, subjects: &Subjects) -> Finding {
     );
     Finding::new(ID, level, summary)
         .evidence(facts)
-        .remedy(
-            "in [General] of /etc/connman/main.conf: \
-             NetworkInterfaceBlacklist=vmnet,vboxnet,virbr,ifb,ve-,vb-,cali,tunl,vxlan,wireguard.cali,wg-v6.cali",
-        )
+        .remedy(format!(
+            "in [General] of /etc/connman/main.conf: NetworkInterfaceBlacklist=vmnet,vboxnet,virbr,ifb,ve-,vb-,{}",
+            subjects.prefixes.join(",")
+        ))
         .remedy("systemctl restart connman")
 }
 
