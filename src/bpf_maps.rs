@@ -18,16 +18,17 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::host::Family;
+/// The families, as [`family`] and [`used`] name them.
+pub const FAMILIES: [&str; 2] = ["ipv4", "ipv6"];
 
 /// The family whose connections a map of this name holds. The digits at its end are the version of its layout;
 /// `cali_v4_ct_nats2` is another one.
 #[must_use]
-pub fn family(name: &str) -> Option<Family> {
+pub fn family(name: &str) -> Option<&'static str> {
     let is_version = |rest: &str| rest.bytes().all(|byte| byte.is_ascii_digit());
     match (name.strip_prefix("cali_v4_ct"), name.strip_prefix("cali_v6_ct")) {
-        (Some(rest), _) if is_version(rest) => Some(Family::Ipv4),
-        (_, Some(rest)) if is_version(rest) => Some(Family::Ipv6),
+        (Some(rest), _) if is_version(rest) => Some("ipv4"),
+        (_, Some(rest)) if is_version(rest) => Some("ipv6"),
         _ => None,
     }
 }
@@ -83,8 +84,8 @@ mod tests {
 
     #[test]
     fn a_table_of_connections_is_known_by_its_name() {
-        assert_eq!(family("cali_v4_ct4"), Some(Family::Ipv4));
-        assert_eq!(family("cali_v6_ct12"), Some(Family::Ipv6));
+        assert_eq!(family("cali_v4_ct4"), Some("ipv4"));
+        assert_eq!(family("cali_v6_ct12"), Some("ipv6"));
         for other in ["cali_v4_ct_nats2", "cali_ctlb_conn", "cali_v4_ccq2", "ct4", ""] {
             assert_eq!(family(other), None, "{other}");
         }

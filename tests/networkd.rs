@@ -113,14 +113,14 @@ fn make(numbers: &mut Numbers, root: &Path) -> Vec<File> {
 }
 
 /// Nothing of this machine's can be written to, and what is there of networkd's is out of sight.
-const BUILD: &str = r#"
+const BUILD: &str = r"
 mount -t sysfs -o ro sysfs /sys
 for folder in /etc/systemd /usr/local/lib /usr/lib/systemd/network; do
     if [[ -d $folder ]]; then mount -t tmpfs tmpfs $folder; fi
 done
 mkdir -p /run/systemd/netif/{links,leases,lldp}
 chown -R systemd-network:systemd-network /run/systemd/netif
-"#;
+";
 
 /// Runs networkd on each tree, and prints what it did with each interface: a line for each, `configured FILE` or
 /// `unmanaged`.
@@ -159,14 +159,15 @@ fn the_file_that_takes_an_interface_is_the_one_that_networkd_takes() {
     let Some(namespaces) = Namespaces::with(&["/lib/systemd/systemd-networkd"]) else { return };
     let mut script = String::from(BUILD);
     for (index, (name, kind)) in LINKS.iter().enumerate() {
-        script.push_str(&match *kind {
+        let line = match *kind {
             "veth" => format!("ip link add {name} type veth peer name peer{index}\n"),
             "tun" => format!("ip tuntap add dev {name} mode tun\n"),
             "vxlan" => {
                 format!("ip link add {name} type vxlan id {index} dstport {}\n", 4789 + index)
             }
             kind => format!("ip link add {name} type {kind}\n"),
-        });
+        };
+        script.push_str(&line);
     }
     namespaces.run(&script);
     let trees = tempfile::tempdir().unwrap();

@@ -1,14 +1,12 @@
 //! Whether the kernel's table is the one that matters: in eBPF mode, pods' connections are in maps of Calico's own.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Map, Value, json};
 
 use super::{BPF, Facts, grouped, percent, why};
 use crate::bpf_maps;
 use crate::checks::{Finding, Level};
 use crate::collectors::conntrack as rows;
-use crate::host::{Family, Outcome};
+use crate::host::Outcome;
 use crate::processes;
 
 /// The table of one family, as far as it is known.
@@ -79,21 +77,19 @@ fn tables(facts: &Facts, maps: &[&str], configured: Option<u64>) -> Vec<Table> {
         .and_then(|reading| bpf_maps::sizes(&reading.bytes))
         .unwrap_or_default();
     let used = facts.text(rows::METRICS).map(|text| bpf_maps::used(&text)).unwrap_or_default();
-    let of = |family: Family| {
+    let of = |family: &'static str| {
         // Maps of an older layout are left behind by an upgrade: the newest counts.
         let is_its = |name: &&str| bpf_maps::family(name) == Some(family);
         let newest = maps.iter().copied().filter(is_its).max_by_key(|name| (name.len(), *name));
-        let name = if family == Family::Ipv4 { "ipv4" } else { "ipv6" };
         let size = newest.and_then(|newest| sizes.get(newest).copied());
-        let used: &BTreeMap<&str, u64> = &used;
-        let used = used.get(name).copied();
-        (newest.is_some() || used.is_some() || family == Family::Ipv4).then_some(Table {
-            family: name,
+        let used = used.get(family).copied();
+        (newest.is_some() || used.is_some() || family == "ipv4").then_some(Table {
+            family,
             used,
             size: size.or(configured),
         })
     };
-    Family::ALL.into_iter().filter_map(of).collect()
+    bpf_maps::FAMILIES.into_iter().filter_map(of).collect()
 }
 
 fn shown(facts: &Facts, maps: &[&str], tables: &[Table]) -> (Level, String) {
