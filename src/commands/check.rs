@@ -35,14 +35,14 @@ pub(super) async fn run(
         .filter(|check| args.subject.as_ref().is_none_or(|subject| name(subject) == check.name))
         .collect();
     let host = host(options, TIMEOUT)?;
-    let mut report = report(&host, &checks, &asked).await;
+    let mut report = report(&host, options, &checks, &asked).await;
     let mut is_mended = true;
     if args.mending.fix {
         let (applied, fixed) = mend(&host, &report, &args.mending, output).await?;
         is_mended = fixed;
         if applied.iter().any(|applied| applied.outcome == Effect::Done) {
             // What holds after the change is what counts.
-            report = self::report(&host, &checks, &asked).await;
+            report = self::report(&host, options, &checks, &asked).await;
         }
         report.changes = Some(applied);
     }
@@ -60,10 +60,10 @@ pub(super) async fn run(
 }
 
 /// Reads what the checks want, once for all, and lets each judge.
-async fn report(host: &Host, checks: &[&Check], asked: &Asked) -> Report {
+async fn report(host: &Host, options: &Options, checks: &[&Check], asked: &Asked) -> Report {
     let mut evidence = host.evidence(collectors::FIRST, &[]).await;
     evidence.extend(host.evidence(&collectors::then(&evidence), &[]).await);
-    let node = Node::from_evidence(&evidence);
+    let node = Node { config: options.config.clone(), ..Node::from_evidence(&evidence) };
     let rows = checks.iter().map(|check| (check.reads)(&node, asked)).collect();
     read(host, rows, &mut evidence).await;
     if let Some(interval) = asked.interval {
@@ -130,7 +130,7 @@ async fn mend(
 fn asked(args: &cli::Check) -> Asked {
     let mut asked = Asked { probe: !args.no_probe, ..Asked::default() };
     match &args.subject {
-        None | Some(Subject::Bgp) => {}
+        None | Some(Subject::Bgp | Subject::Environment) => {}
         Some(Subject::Conntrack(conntrack)) => {
             asked.interval = conntrack.interval;
             asked.warn_percent = conntrack.warn;
@@ -150,6 +150,7 @@ const fn name(subject: &Subject) -> &'static str {
     match subject {
         Subject::Bgp => "bgp",
         Subject::Conntrack(_) => "conntrack",
+        Subject::Environment => "environment",
         Subject::NetworkManager(_) => "networkmanager",
     }
 }

@@ -52,6 +52,8 @@ pub struct Settings {
     pub ignored: Vec<String>,
     /// Mistakes.
     pub problems: Vec<Problem>,
+    /// The URLs of the datastore, each for itself.
+    pub endpoints: Vec<Endpoint>,
     /// Files that the settings name.
     pub files: Vec<Named>,
     /// What calicoctl would connect to; `None` if it would not even try.
@@ -85,6 +87,21 @@ pub struct Problem {
     pub what: String,
     /// Whether calicoctl refuses to go on.
     pub refused: bool,
+}
+
+/// A URL of the datastore.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Endpoint {
+    /// The setting's key.
+    pub setting: String,
+    /// As far as it can be shown.
+    pub shown: String,
+    /// `http`, `https`; `None` where it is no URL.
+    pub scheme: Option<String>,
+    /// Why it is no URL.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wrong: Option<String>,
 }
 
 /// A file that a setting names.
@@ -161,6 +178,7 @@ pub fn settings(file: &File, environment: &BTreeMap<String, String>) -> Settings
         origin,
         effective: SETTINGS.iter().filter_map(|setting| effective(setting, &values)).collect(),
         ignored,
+        endpoints: endpoints(store, &values),
         files: named(store, &values),
         connection: (!is_refused).then(|| connection(store, &values)),
         problems,
@@ -289,6 +307,30 @@ fn effective(setting: &Setting, values: &Values) -> Option<Effective> {
     };
     let setting = setting.key.to_owned();
     Some(Effective { setting, shown, variable: value.variable.clone(), line: value.line })
+}
+
+/// The URLs that matter for this datastore.
+fn endpoints(store: Store, values: &Values) -> Vec<Endpoint> {
+    let (setting, urls) = match store {
+        Store::Etcd => ("etcdEndpoints", values.get("etcdEndpoints")),
+        Store::Kubernetes => ("k8sAPIEndpoint", values.get("k8sAPIEndpoint")),
+    };
+    let urls = urls.map_or(Vec::new(), |value| match store {
+        Store::Etcd => value.text.split(',').collect(),
+        Store::Kubernetes => vec![value.text.as_str()],
+    });
+    // A comma in a password makes two halves of it: then none is shown.
+    let is_broken = urls.iter().any(|url| url.contains('@') && !url.contains("://"));
+    let endpoint = |text| {
+        let (shown, scheme, wrong) = match url::parse(text) {
+            Ok(url) if !is_broken => (url.shown, Some(url.scheme), None),
+            Ok(_) => (url::NO_URL.to_owned(), None, Some("it is part of another".to_owned())),
+            Err(wrong) if is_broken => (url::NO_URL.to_owned(), None, Some(wrong)),
+            Err(wrong) => (url::shown(text), None, Some(wrong)),
+        };
+        Endpoint { setting: setting.to_owned(), shown, scheme, wrong }
+    };
+    urls.into_iter().map(endpoint).collect()
 }
 
 /// Files that matter for this datastore.

@@ -3,38 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// Environment variables from which calicoctl takes its connection to the datastore
-/// (`libcalico-go/lib/apiconfig`), each also with `CALICO_` before it. What is secret among them is not told.
-const SETTINGS: [(&str, bool); 22] = [
-    ("DATASTORE_TYPE", false),
-    ("ETCD_ENDPOINTS", false),
-    ("ETCD_DISCOVERY_SRV", false),
-    ("ETCD_USERNAME", false),
-    ("ETCD_PASSWORD", true),
-    ("ETCD_KEY_FILE", false),
-    ("ETCD_CERT_FILE", false),
-    ("ETCD_CA_CERT_FILE", false),
-    ("KUBECONFIG", false),
-    ("K8S_API_ENDPOINT", false),
-    ("K8S_KEY_FILE", false),
-    ("K8S_CERT_FILE", false),
-    ("K8S_CA_FILE", false),
-    ("K8S_API_TOKEN", true),
-    ("K8S_INSECURE_SKIP_TLS_VERIFY", false),
-    ("K8S_DISABLE_NODE_POLL", false),
-    ("K8S_CURRENT_CONTEXT", false),
-    ("K8S_CLIENT_QPS", false),
-    ("K8S_CLIENT_BURST", false),
-    ("USE_POD_CIDR", false),
-    ("CALICO_API_GROUP", false),
-    ("SUDO_USER", false),
-];
+use crate::datastore::variables;
 
 /// The settings that reached calivet, so that whoever reads the bundle sees whether `sudo` lost them.
 pub(super) fn settings() -> BTreeMap<String, String> {
-    let names = SETTINGS.iter().flat_map(|&(name, secret)| {
-        [(name.to_owned(), secret), (format!("CALICO_{name}"), secret)]
-    });
+    let names = variables::all().chain([("SUDO_USER".to_owned(), false)]);
     let set = names.filter_map(|(name, secret)| {
         let value = std::env::var_os(&name).filter(|value| !value.is_empty())?;
         let value = if secret { "[set]".into() } else { value.to_string_lossy().into_owned() };
@@ -58,9 +31,6 @@ pub(super) fn credentials() -> Vec<PathBuf> {
 
 /// Secrets that the user gave in calivet's own environment.
 pub(super) fn secrets() -> Vec<Vec<u8>> {
-    let secrets = SETTINGS
-        .iter()
-        .filter(|(_, secret)| *secret)
-        .flat_map(|(name, _)| [(*name).to_owned(), format!("CALICO_{name}")]);
+    let secrets = variables::all().filter(|(_, secret)| *secret).map(|(name, _)| name);
     secrets.filter_map(std::env::var_os).map(|value| value.as_encoded_bytes().to_vec()).collect()
 }
