@@ -154,6 +154,27 @@ fn no_secret_of_the_settings_is_told_or_bundled() {
     }
 }
 
+/// A key that only the configuration file names is read, to be cut out of a log; it is not in the bundle itself.
+#[test]
+fn credentials_that_the_file_names_are_cut_out_of_everything() {
+    let spec =
+        "  etcdEndpoints: https://10.0.0.1:2379\n  etcdCertFile: /k/c\n  etcdKeyFile: /k/key\n";
+    let key = format!("-----BEGIN EC PRIVATE KEY-----\n{KEY}\n-----END EC PRIVATE KEY-----\n");
+    let root = Root::new()
+        .file("/etc/calico/calicoctl.cfg", format!("{HEAD}{spec}"))
+        .file("/k/key", key)
+        .file("/var/log/calico/felix/current", format!("the key is {KEY}, they say\n"));
+    let folder = TempDir::new().unwrap();
+    let archive = folder.path().join("b.tar.gz");
+    let diags =
+        run(calivet(&root, &[]).args(["node", "diags", "-q", "--output-file"]).arg(&archive));
+    assert!(diags.status <= 1, "{diags:?}");
+    let text =
+        run(Command::new("sh").args(["-c", "gzip -dc \"$0\" | tr -d '\\000'"]).arg(&archive));
+    assert!(text.stdout.contains("the key is [redacted:"));
+    assert!(!text.stdout.contains(KEY));
+}
+
 #[test]
 fn files_that_the_settings_name_are_looked_at() {
     let root = Root::new().file("/k/key", "x").file("/k/cert", "x");

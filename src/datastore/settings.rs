@@ -164,12 +164,11 @@ pub fn settings(file: &File, environment: &BTreeMap<String, String>) -> Settings
         }
     };
     values.retain(|_, value| !value.text.is_empty());
-    let (origin, ignored) = match file {
-        File::Absent => (Origin::Environment, Vec::new()),
-        _ => {
-            let set = variables::set(environment).into_iter().map(|(name, _)| name);
-            (Origin::File, set.collect())
-        }
+    let (origin, ignored) = if *file == File::Absent {
+        (Origin::Environment, Vec::new())
+    } else {
+        let set = variables::set(environment).into_iter().map(|(name, _)| name);
+        (Origin::File, set.collect())
     };
     let store = store(&mut values, &mut problems);
     check(store, &values, &mut problems);
@@ -203,7 +202,6 @@ fn from_environment(environment: &BTreeMap<String, String>, problems: &mut Vec<P
             continue;
         };
         let text = match setting.kind {
-            Kind::Text | Kind::Urls => value.clone(),
             Kind::Switch => match value.as_str() {
                 "1" | "t" | "T" | "TRUE" | "true" | "True" => "true".to_owned(),
                 "0" | "f" | "F" | "FALSE" | "false" | "False" => "false".to_owned(),
@@ -216,7 +214,7 @@ fn from_environment(environment: &BTreeMap<String, String>, problems: &mut Vec<P
                 problems.push(Problem::refused(0, &format!("{name} must be a number")));
                 continue;
             }
-            Kind::Number => value.clone(),
+            Kind::Text | Kind::Urls | Kind::Number => value.clone(),
         };
         values.insert(setting.key, Value { text, variable: Some(name.clone()), line: None });
     }
@@ -263,10 +261,10 @@ fn check(store: Store, values: &Values, problems: &mut Vec<Problem>) {
     };
     match (values.contains_key("etcdEndpoints"), values.contains_key("etcdDiscoverySrv")) {
         (true, true) => {
-            refuse("etcdDiscoverySrv", "etcdEndpoints and etcdDiscoverySrv are both set")
+            refuse("etcdDiscoverySrv", "etcdEndpoints and etcdDiscoverySrv are both set");
         }
         (false, false) => {
-            refuse("datastoreType", "the datastore is etcd, and no endpoint of it is named")
+            refuse("datastoreType", "the datastore is etcd, and no endpoint of it is named");
         }
         _ => {}
     }

@@ -5,6 +5,7 @@ use serde_json::json;
 use crate::checks::{Finding, Level};
 use crate::datastore::environment::Environment;
 use crate::datastore::settings::Endpoint;
+use crate::datastore::url::NO_URL;
 
 pub(super) const ID: &str = "environment.endpoints";
 
@@ -18,10 +19,19 @@ pub(super) fn judge(environment: &Environment) -> Finding {
     let finding = if wrong.is_empty() {
         of_urls(environment)
     } else {
-        Finding::new(ID, Level::Fail, wrong.join("; "))
+        let is_failure =
+            endpoints.iter().any(|endpoint| endpoint.wrong.is_some() && !is_bare(endpoint));
+        let level = if is_failure { Level::Fail } else { Level::Warn };
+        Finding::new(ID, level, wrong.join("; "))
             .remedy("write each as https://HOST:PORT, with commas and no blanks between them")
     };
     finding.evidence(json!({"endpoints": endpoints}))
+}
+
+/// Whether it is a host and no more: a client takes that, and guesses whether TLS is wanted.
+fn is_bare(endpoint: &Endpoint) -> bool {
+    let shown = &endpoint.shown;
+    shown != NO_URL && !shown.contains("://") && !shown.contains(char::is_whitespace)
 }
 
 fn wrong(endpoint: &Endpoint) -> Option<String> {

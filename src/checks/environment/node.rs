@@ -23,7 +23,8 @@ pub(super) fn judge(environment: &Environment, evidence: &Evidence) -> Finding {
         );
     };
     let variables = &felix.environment;
-    if variables.is_empty() {
+    // Root can read it: then none of the variables that are kept is set.
+    if variables.is_empty() && environment.uid != 0 {
         return Finding::new(ID, Level::Unknown, "Felix's environment could not be read")
             .remedy("run calivet as root");
     }

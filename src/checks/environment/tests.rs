@@ -89,6 +89,12 @@ fn urls_are_held_against_the_certificates() {
         "etcdEndpoints: a:1 is no URL: it does not begin with http:// or https://; etcdEndpoints:  http://b is no URL: \
          there is a blank before or after it",
     );
+    is(
+        &with("a:1", &[]),
+        ID,
+        Level::Warn,
+        "etcdEndpoints: a:1 is no URL: it does not begin with http:// or https://",
+    );
     is(&of(&[]), ID, Level::Skip, "the settings name no URL");
 }
 

@@ -1,32 +1,46 @@
 //! What calivet's own environment says of the datastore: calicoctl's settings, through `sudo -E` or without it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::time::Duration;
 
-use crate::datastore::variables;
+use crate::collectors::{self, Node};
+use crate::datastore::environment::Environment;
+use crate::datastore::{url, variables};
+use crate::host::Host;
 
 /// The settings that reached calivet, so that whoever reads the bundle sees whether `sudo` lost them.
 pub(super) fn settings() -> BTreeMap<String, String> {
     let names = variables::all().chain([("SUDO_USER".to_owned(), false)]);
     let set = names.filter_map(|(name, secret)| {
         let value = std::env::var_os(&name).filter(|value| !value.is_empty())?;
-        let value = if secret { "[set]".into() } else { value.to_string_lossy().into_owned() };
+        let value = value.to_string_lossy();
+        let value = match secret {
+            true => "[set]".to_owned(),
+            false if name.contains("ENDPOINT") => url::shown(&value),
+            false => value.into_owned(),
+        };
         Some((name, value))
     });
     set.collect()
 }
 
-/// Files of the user's own that the settings name and that hold credentials.
-pub(super) fn credentials() -> Vec<PathBuf> {
-    let mut files = Vec::new();
+/// Files of the user's own that hold credentials: what the settings that are in force name, and what variables name that
+/// a configuration file makes be ignored.
+pub(super) async fn credentials(host: &Host, node: &Node, limit: Duration) -> Vec<PathBuf> {
+    let mut files = BTreeSet::new();
     for name in ["KUBECONFIG", "ETCD_KEY_FILE", "K8S_KEY_FILE"] {
         for name in [name.to_owned(), format!("CALICO_{name}")] {
             let value = std::env::var_os(name).unwrap_or_default();
             // Several kubeconfigs stand between colons.
-            files.extend(std::env::split_paths(&value).filter(|path| path.is_absolute()));
+            files.extend(std::env::split_paths(&value));
         }
     }
-    files
+    let reading = host.read(&collectors::environment(node).within(limit)).await;
+    let named = Environment::parse(&reading.bytes).map(|environment| environment.files);
+    let named = named.unwrap_or_default().into_iter().filter(|file| file.credential);
+    files.extend(named.map(|file| PathBuf::from(file.path)));
+    files.into_iter().filter(|path| path.is_absolute()).collect()
 }
 
 /// Secrets that the user gave in calivet's own environment.

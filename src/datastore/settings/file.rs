@@ -105,11 +105,12 @@ fn entry(key: &Spanned<String>, value: &Value) -> Result<Option<Given>, Problem>
     let value = match (setting.kind, value) {
         // A key without a value leaves the setting as it is.
         (_, Value::Null) => return Ok(None),
-        // A number or a truth value in the place of a text is taken for its text.
         (Kind::Text | Kind::Urls, Value::String(text)) => text.clone(),
-        (Kind::Text | Kind::Urls, Value::Number(_) | Value::Bool(_)) => value.to_string(),
+        // A number or a truth value in the place of a text is taken for its text.
+        (Kind::Text | Kind::Urls, Value::Number(_) | Value::Bool(_))
+        | (Kind::Switch, Value::Bool(_))
+        | (Kind::Number, Value::Number(_)) => value.to_string(),
         (Kind::Text | Kind::Urls, _) => return wrong("it must be a text"),
-        (Kind::Switch, Value::Bool(_)) | (Kind::Number, Value::Number(_)) => value.to_string(),
         (Kind::Switch, _) => return wrong("it must be true or false, without quotation marks"),
         (Kind::Number, _) => return wrong("it must be a number"),
     };
