@@ -7,10 +7,13 @@
 mod bgp;
 mod conntrack;
 mod environment;
+pub mod explained;
 mod networkmanager;
 mod settings;
+pub mod suppressions;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -19,8 +22,10 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::collectors::{Node, Rows};
+use crate::datastore::settings::DEFAULT_PATH;
 use crate::fix::{Applied, Change};
 use crate::host::Evidence;
+use suppressions::Suppressed;
 
 /// The checks, in the order in which they are run and shown.
 pub const CHECKS: &[Check] =
@@ -57,6 +62,8 @@ pub struct Kind {
 pub struct Asked {
     /// Whether peers that are down are looked at actively (bounded probes).
     pub probe: bool,
+    /// calicoctl's configuration file.
+    pub config: PathBuf,
     /// The time between two looks, for rates.
     pub interval: Option<Duration>,
     /// From how many per cent of the limit on the conntrack table is warned of.
@@ -75,6 +82,7 @@ impl Default for Asked {
     fn default() -> Self {
         Self {
             probe: true,
+            config: DEFAULT_PATH.into(),
             interval: None,
             warn_percent: 75,
             fail_percent: 90,
@@ -121,6 +129,9 @@ pub struct Finding {
     pub remedy: Vec<String>,
     /// Where it is explained: a heading in the documentation.
     pub docs: String,
+    /// That it is known and accepted: then it does not count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub suppressed: Option<Suppressed>,
     /// What `--fix` would do about it.
     #[serde(skip)]
     pub changes: Vec<Change>,
@@ -139,6 +150,7 @@ impl Finding {
             evidence: Map::new(),
             remedy: Vec::new(),
             docs: format!("docs/checks.md#{}", id.replace('.', "")),
+            suppressed: None,
             changes: Vec::new(),
         }
     }
@@ -201,6 +213,14 @@ pub struct Summary {
     pub unknown: usize,
     /// What does not apply.
     pub skip: usize,
+    /// What is known and accepted, and so counts nowhere else.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub suppressed: usize,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+const fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 impl Report {
@@ -210,6 +230,7 @@ impl Report {
         let mut summary = Summary::default();
         for finding in &findings {
             *match finding.level {
+                _ if finding.suppressed.is_some() => &mut summary.suppressed,
                 Level::Ok => &mut summary.ok,
                 Level::Info => &mut summary.info,
                 Level::Warn => &mut summary.warn,
@@ -226,10 +247,15 @@ impl Report {
 #[must_use]
 pub fn run(check: &Check, evidence: &Evidence, asked: &Asked) -> Vec<Finding> {
     catch_unwind(AssertUnwindSafe(|| (check.judge)(evidence, asked))).unwrap_or_else(|_| {
-        let summary = "a fault of calivet's own: please report it with the bundle of this node";
-        let kinds = check.finds.iter().take(1);
-        kinds.map(|kind| Finding::new(kind.id, Level::Unknown, summary)).collect()
+        unknown(check, "a fault of calivet's own: please report it with the bundle of this node")
     })
+}
+
+/// What stands for the verdict of a check that gave none.
+#[must_use]
+pub fn unknown(check: &Check, summary: &str) -> Vec<Finding> {
+    let kinds = check.finds.iter().take(1);
+    kinds.map(|kind| Finding::new(kind.id, Level::Unknown, summary)).collect()
 }
 
 #[cfg(test)]

@@ -55,11 +55,13 @@ pub(super) async fn run(
     output: Output,
 ) -> anyhow::Result<Exit> {
     if options.from.is_some() {
-        return Err(Misuse("node diags reads a live host: it cannot be used with --from").into());
+        return Err(
+            Misuse::new("node diags reads a live host: it cannot be used with --from").into()
+        );
     }
     let to_stdout = args.output_file.as_deref() == Some(Path::new("-"));
     if to_stdout && output.format != Format::Table {
-        return Err(Misuse("stdout cannot carry both the bundle and its manifest").into());
+        return Err(Misuse::new("stdout cannot carry both the bundle and its manifest").into());
     }
     let mut ends = Ends::watch(args.deadline)?;
     let bundle = Diags { options, args, output, to_stdout, stop: ends.stop() };
@@ -238,11 +240,14 @@ impl Diags<'_> {
         if let Some(error) = broken {
             return Ok(self.tell(error, useful, bytes, exit));
         }
-        let text = match output.format {
-            Format::Json | Format::Yaml => output::document(&manifest, output.format)?,
-            Format::Table | Format::Wide if self.to_stdout => return Ok(exit),
-            Format::Table | Format::Wide if output.quiet => format!("{}\n", path.display()),
-            Format::Table | Format::Wide => format!("Diags saved to {}\n", path.display()),
+        let text = if output.format.is_document() {
+            output::document(&manifest, output.format)?
+        } else if self.to_stdout {
+            return Ok(exit);
+        } else if output.quiet {
+            format!("{}\n", path.display())
+        } else {
+            format!("Diags saved to {}\n", path.display())
         };
         // On a thread: whoever reads stdout may have stopped to.
         let printed = tokio::task::spawn_blocking(move || output.print(&text)).await;

@@ -36,7 +36,7 @@ pub(super) async fn credentials(host: &Host, node: &Node, limit: Duration) -> Ve
             files.extend(std::env::split_paths(&value));
         }
     }
-    let reading = host.read(&collectors::environment(node).within(limit)).await;
+    let reading = host.read(&collectors::environment(&node.config).within(limit)).await;
     let named = Environment::parse(&reading.bytes).map(|environment| environment.files);
     let named = named.unwrap_or_default().into_iter().filter(|file| file.credential);
     files.extend(named.map(|file| PathBuf::from(file.path)));
