@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::netlink;
+use super::pattern::{Match, Patterns};
 use crate::archive;
 
 /// One piece of host state: how it is asked for, where a bundle keeps it, what it may cost.
@@ -286,6 +287,14 @@ impl Tree {
         } else {
             Cow::Borrowed(&self.name)
         }
+    }
+
+    /// Whether a file of the host's, by its absolute path, is one of those that are wanted.
+    #[must_use]
+    pub fn has(&self, path: &Path) -> bool {
+        let Ok(below) = path.strip_prefix(self.folder.as_ref()) else { return false };
+        let components: Vec<&[u8]> = below.iter().map(OsStr::as_bytes).collect();
+        Patterns::of(self).matches(&components) == Match::Whole
     }
 
     /// The artifact that reads one of its files; the path is relative to the folder. A file that is unpacked loses
