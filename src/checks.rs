@@ -8,6 +8,9 @@ mod bgp;
 mod conntrack;
 mod environment;
 pub mod explained;
+mod felix;
+mod logged;
+mod logs;
 mod networkmanager;
 mod settings;
 pub mod suppressions;
@@ -28,8 +31,14 @@ use crate::host::Evidence;
 use suppressions::Suppressed;
 
 /// The checks, in the order in which they are run and shown.
-pub const CHECKS: &[Check] =
-    &[bgp::CHECK, conntrack::CHECK, environment::CHECK, networkmanager::CHECK];
+pub const CHECKS: &[Check] = &[
+    felix::CHECK,
+    bgp::CHECK,
+    conntrack::CHECK,
+    environment::CHECK,
+    networkmanager::CHECK,
+    logs::CHECK,
+];
 
 /// A subject of `calivet check`.
 #[derive(Debug)]

@@ -138,7 +138,11 @@ impl Wanted {
 }
 
 /// Lets the checks judge side by side: one that fails or hangs is unknown and holds up no other.
-async fn judge(checks: &[&'static Check], evidence: Evidence, asked: &Asked) -> Vec<Finding> {
+pub(super) async fn judge(
+    checks: &[&'static Check],
+    evidence: Evidence,
+    asked: &Asked,
+) -> Vec<Finding> {
     let evidence = Arc::new(evidence);
     let judged = checks.iter().map(|&check| {
         let (evidence, asked) = (Arc::clone(&evidence), asked.clone());
@@ -224,7 +228,7 @@ fn asked(options: &Options, args: &cli::Check) -> Asked {
     let mut asked =
         Asked { probe: !args.no_probe, config: options.config.clone(), ..Asked::default() };
     match &args.subject {
-        None | Some(Subject::Bgp | Subject::Environment) => {}
+        None | Some(Subject::Bgp | Subject::Environment | Subject::Felix | Subject::Logs) => {}
         Some(Subject::Conntrack(conntrack)) => {
             asked.interval = conntrack.interval;
             asked.warn_percent = conntrack.warn;
@@ -243,6 +247,8 @@ fn asked(options: &Options, args: &cli::Check) -> Asked {
 const fn name(subject: &Subject) -> &'static str {
     match subject {
         Subject::Bgp => "bgp",
+        Subject::Felix => "felix",
+        Subject::Logs => "logs",
         Subject::Conntrack(_) => "conntrack",
         Subject::Environment => "environment",
         Subject::NetworkManager(_) => "networkmanager",

@@ -74,6 +74,9 @@ pub enum Source {
     KernelLog,
     /// A table of the kernel's, asked over netlink in the network namespace in which calivet runs, as JSON.
     Netlink(netlink::Dump),
+    /// What Calico's logs say, counted by message, as JSON ([`crate::logs::Summary`]): those in this folder and those of
+    /// calico-node's pods.
+    Logs(Cow<'static, str>),
     /// What `NetworkManager` says of itself and its devices over the system's bus, as JSON
     /// ([`crate::networkmanager::live::View`]).
     NetworkManager,
@@ -210,6 +213,7 @@ impl Artifact {
             Source::Settings => "/proc/sys".to_owned(),
             Source::KernelLog => "/dev/kmsg".to_owned(),
             Source::Netlink(dump) => format!("netlink: {}", dump.question()),
+            Source::Logs(folder) => format!("what is said in {folder} and /var/log/pods"),
             Source::NetworkManager => "D-Bus: org.freedesktop.NetworkManager".to_owned(),
             Source::Environment { config } => {
                 format!("calivet's own environment, {}", config.display())
