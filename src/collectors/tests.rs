@@ -81,6 +81,7 @@ fn files_and_folders_are_absolute_and_questions_are_single_lines() {
                 | Source::Settings
                 | Source::Netlink(_)
                 | Source::NetworkManager
+                | Source::Environment { .. }
                 | Source::Probe { .. } => {}
             }
         }
