@@ -42,7 +42,7 @@ pub(super) async fn run(
     }
     let wanted = Wanted {
         checks: chosen(args)?,
-        asked: asked(args),
+        asked: asked(options, args),
         suppressions: match &args.suppressions {
             Some(file) => read_suppressions(file).await?,
             None => Vec::new(),
@@ -138,7 +138,11 @@ impl Wanted {
 }
 
 /// Lets the checks judge side by side: one that fails or hangs is unknown and holds up no other.
-async fn judge(checks: &[&'static Check], evidence: Evidence, asked: &Asked) -> Vec<Finding> {
+pub(super) async fn judge(
+    checks: &[&'static Check],
+    evidence: Evidence,
+    asked: &Asked,
+) -> Vec<Finding> {
     let evidence = Arc::new(evidence);
     let judged = checks.iter().map(|&check| {
         let (evidence, asked) = (Arc::clone(&evidence), asked.clone());
@@ -220,10 +224,11 @@ async fn mend(
 }
 
 /// What the user asked for, with the defaults of the subjects that were not named.
-fn asked(args: &cli::Check) -> Asked {
-    let mut asked = Asked { probe: !args.no_probe, ..Asked::default() };
+fn asked(options: &Options, args: &cli::Check) -> Asked {
+    let mut asked =
+        Asked { probe: !args.no_probe, config: options.config.clone(), ..Asked::default() };
     match &args.subject {
-        None | Some(Subject::Bgp) => {}
+        None | Some(Subject::Bgp | Subject::Environment | Subject::Felix | Subject::Logs) => {}
         Some(Subject::Conntrack(conntrack)) => {
             asked.interval = conntrack.interval;
             asked.warn_percent = conntrack.warn;
@@ -242,7 +247,10 @@ fn asked(args: &cli::Check) -> Asked {
 const fn name(subject: &Subject) -> &'static str {
     match subject {
         Subject::Bgp => "bgp",
+        Subject::Felix => "felix",
+        Subject::Logs => "logs",
         Subject::Conntrack(_) => "conntrack",
+        Subject::Environment => "environment",
         Subject::NetworkManager(_) => "networkmanager",
     }
 }
