@@ -225,7 +225,8 @@ fn a_hostile_log_reaches_no_terminal_raw_and_costs_bounded_memory() {
         let shown = on(&root, &["felix", "-o", format]);
         let raw = shown.stdout.chars().find(|it| it.is_control() && *it != '\n');
         assert_eq!(raw, None, "{format}: {}", shown.stdout.escape_debug());
-        assert!(shown.stdout.contains("clipboard"), "{}", shown.stdout);
+        // Short leaves out what is long ago.
+        assert!(format == "short" || shown.stdout.contains("clipboard"), "{}", shown.stdout);
     }
     let mut child = calivet()
         .arg("--root")

@@ -31,8 +31,11 @@ const MAX_ALL: u64 = 128 << 20;
 /// The most bytes of paths that are kept, each with what a map needs for it.
 const MAX_PATHS: usize = 32 << 20;
 
-/// Logs are listed, not kept: nothing is judged by them, and they are most of a bundle.
+/// Logs are listed, not kept: what is judged of them is in their summary, and they are most of a bundle.
 const LOGS: &str = "logs/";
+
+/// The one log that is kept: the kernel bounds it, and checks look at it.
+const KERNEL_LOG: &str = "logs/kernel.log";
 
 /// A bundle in memory, without its logs.
 #[derive(Debug)]
@@ -243,7 +246,7 @@ impl Filling {
             bytes: Vec::new(),
             lacking: None,
         };
-        if path.starts_with(LOGS) {
+        if path.starts_with(LOGS) && path != KERNEL_LOG {
             let reason = "logs are not read from a bundle".to_owned();
             entry.lacking = Some((Outcome::Skipped, reason));
         } else {
