@@ -138,7 +138,11 @@ impl Wanted {
 }
 
 /// Lets the checks judge side by side: one that fails or hangs is unknown and holds up no other.
-async fn judge(checks: &[&'static Check], evidence: Evidence, asked: &Asked) -> Vec<Finding> {
+pub(super) async fn judge(
+    checks: &[&'static Check],
+    evidence: Evidence,
+    asked: &Asked,
+) -> Vec<Finding> {
     let evidence = Arc::new(evidence);
     let judged = checks.iter().map(|&check| {
         let (evidence, asked) = (Arc::clone(&evidence), asked.clone());
