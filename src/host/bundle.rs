@@ -3,6 +3,7 @@
 //! What the manifest says of an item is given again: its outcome, reason, place and times. What it does not
 //! say is not made up: a bundle that was cut, or that another tool wrote, says so in [`Bundle::warnings`].
 
+mod logs;
 mod manifest;
 #[cfg(test)]
 mod tests;
@@ -211,6 +212,8 @@ fn unpacked(path: &Path) -> Result<PathBuf, BundleError> {
 #[derive(Default)]
 struct Filling {
     entries: BTreeMap<String, Entry>,
+    /// What the logs say, where no summary does.
+    logs: logs::Logs,
     /// The entry seen last.
     last: String,
     /// Bytes kept of entries and of their paths.
@@ -247,6 +250,10 @@ impl Filling {
             lacking: None,
         };
         if path.starts_with(LOGS) && path != KERNEL_LOG {
+            // A summary stands before the logs.
+            if !self.entries.contains_key(crate::logs::PATH) {
+                self.logs.add(path, member.size, member.modified, data);
+            }
             let reason = "logs are not read from a bundle".to_owned();
             entry.lacking = Some((Outcome::Skipped, reason));
         } else {
@@ -337,6 +344,13 @@ impl Filling {
                 cut = Some("the bundle was never finished".to_owned());
                 warnings.extend(cut.clone());
             }
+        }
+        if let Some(bytes) = self.logs.finish() {
+            let modified = self.entries.values().map(|entry| entry.modified).max();
+            let modified = modified.unwrap_or_default();
+            let size = bytes.len() as u64;
+            let summary = Entry { size, modified, bytes, lacking: None };
+            self.entries.entry(crate::logs::PATH.to_owned()).or_insert(summary);
         }
         Bundle { manifest, entries: self.entries, cut, warnings }
     }
