@@ -310,6 +310,22 @@ fn metrics_that_show_trouble_are_told_one_by_one() {
 fn two_sets_of_rules_and_an_ebpf_that_is_not_there_are_seen() {
     let both = Node::well().text(IPV4_LEGACY, "*filter\n:cali-FORWARD - [0:0]\n");
     assert_eq!(one(&both.judge(), MODE).level, Level::Warn);
+    let nft = "{\"family\":\"ip\",\"table\":\"calico\",\"name\":\"filter-cali-FORWARD\"}\n";
+    assert_eq!(
+        one(&Node::well().text(NFTABLES, nft).judge(), MODE).summary,
+        "dataplane nftables, VXLAN"
+    );
+    let iptables = "{\"family\":\"ip\",\"table\":\"filter\",\"name\":\"cali-FORWARD\"},\n";
+    let both = Node::well().text(NFTABLES, &[iptables, nft].concat());
+    let both = one(&both.judge(), MODE);
+    assert!(
+        both.level == Level::Warn && both.summary.contains("iptables (nft) and nftables"),
+        "{both:?}"
+    );
+    let left = Node::well()
+        .environment("FELIX_BPFENABLED", "false")
+        .text(collectors::conntrack::BPF_MAPS, "100600 0 0 0 2026-11-01T00:00:00Z cali_v4_ct4\n");
+    assert_eq!(one(&left.judge(), MODE).summary, "dataplane iptables (nft), VXLAN");
     let fallen = Node::well()
         .environment("FELIX_BPFENABLED", "true")
         .reading(collectors::conntrack::BPF_MAPS, Reading::failed(Outcome::Missing, "no"));
