@@ -199,7 +199,7 @@ fn the_dataplane_and_the_overlay_are_those_that_the_kernel_has() {
     let Some(namespaces) = Namespaces::with(&["nft", "ip"]) else { return };
     namespaces.run(
         "nft add table ip calico && nft add chain ip calico filter-cali-FORWARD\n\
-         ip link add vxlan.calico type dummy && ip link set vxlan.calico up",
+         ip link add vxlan.calico type veth peer name far && ip link set vxlan.calico up",
     );
     let root = node().file("/proc/modules", "nf_tables 327680 0 - Live 0x0000000000000000\n");
     let mode = || {
