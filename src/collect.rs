@@ -111,7 +111,7 @@ fn is_same_daemon(task: &Task, artifact: &Artifact) -> bool {
 pub struct Run {
     host: Arc<Host>,
     redactor: Arc<Redactor>,
-    /// Log files last written before this are left out.
+    /// Log files and lines of them that were written before this are left out.
     oldest_log: Option<Timestamp>,
     items: mpsc::Sender<Item>,
     stop: watch::Receiver<Option<Stop>>,
@@ -239,11 +239,12 @@ impl Run {
         if task.collector == "logs" {
             listing.found.sort_by_key(|found| std::cmp::Reverse(found.modified));
         }
+        let since = self.oldest_log.filter(|_| task.collector == "logs");
         let mut tasks = Vec::new();
         for found in listing.found {
-            let artifact = tree.leaf(&found.path);
-            let refusal = self.refusal(task, &found);
-            if let Some((outcome, reason)) = refusal {
+            let mut artifact = tree.leaf(&found.path);
+            artifact.since = since;
+            if let Some((outcome, reason)) = refusal(&found, since) {
                 let reading = Reading {
                     original_bytes: found.bytes,
                     modified: Some(found.modified),
@@ -257,17 +258,6 @@ impl Run {
             }
         }
         tasks
-    }
-
-    /// Why a file of a folder is not read.
-    fn refusal(&self, task: &Task, found: &Found) -> Option<(Outcome, String)> {
-        if let Some(reason) = &found.refusal {
-            return Some((Outcome::NotApplicable, reason.clone()));
-        }
-        let oldest = self.oldest_log.filter(|_| task.collector == "logs")?;
-        (found.modified < oldest).then(|| {
-            (Outcome::Skipped, format!("last written {:.0}, before --since", found.modified))
-        })
     }
 
     /// Reads one artifact, redacts it as it comes, and sends what is left.
@@ -430,6 +420,15 @@ impl Run {
             redactions: BTreeMap::new(),
         }
     }
+}
+
+/// Why a file of a folder is not read.
+fn refusal(found: &Found, since: Option<Timestamp>) -> Option<(Outcome, String)> {
+    if let Some(reason) = &found.refusal {
+        return Some((Outcome::NotApplicable, reason.clone()));
+    }
+    (found.modified < since?)
+        .then(|| (Outcome::Skipped, format!("last written {:.0}, before --since", found.modified)))
 }
 
 /// An artifact on its way out.

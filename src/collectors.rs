@@ -86,6 +86,8 @@ pub struct Node {
     /// Names in `/proc/modules` and `/lib/modules/*/modules.builtin`; `None` where the kernel has no modules at
     /// all, so that nothing can be loaded by asking.
     pub modules: Option<Vec<String>>,
+    /// The kernel's release, as `uname -r` says; empty where it cannot be read.
+    pub release: String,
     /// systemd is the first process, so that its tools have whom to ask.
     pub systemd: bool,
     /// Where Calico's log files are.
@@ -131,8 +133,12 @@ pub const FIRST: &[Artifact] = &[
 /// What must be read next: where it is depends on what was read first.
 #[must_use]
 pub fn then(evidence: &Evidence) -> Vec<Artifact> {
+    kernel::builtin_modules(&release(evidence)).into_iter().collect()
+}
+
+fn release(evidence: &Evidence) -> String {
     let release = evidence.get(&kernel::RELEASE.path()).map(crate::host::Reading::text);
-    release.map(|release| kernel::builtin_modules(release.trim())).into_iter().collect()
+    release.map(|release| release.trim().to_owned()).unwrap_or_default()
 }
 
 impl Node {
@@ -164,6 +170,7 @@ impl Node {
             interfaces: text(&network::INTERFACES)
                 .map(|table| network::interface_names(&table))
                 .unwrap_or_default(),
+            release: release(evidence),
             systemd: text(&system::INIT).is_some_and(|name| name.trim() == "systemd"),
             legacy_iptables: in_use(&netfilter::LEGACY_NAMES),
             legacy_ip6tables: in_use(&netfilter::LEGACY_NAMES6),

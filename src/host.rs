@@ -66,6 +66,13 @@ impl Host {
         bundle::Bundle::open(path).map(|bundle| Self { view: View::Bundle(bundle) })
     }
 
+    /// The machine of which a bundle is being made: what is already in it, by path, its manifest too. What is judged of
+    /// this is what a reader of the bundle will judge.
+    #[must_use]
+    pub fn within_bundle(entries: Vec<(String, Vec<u8>)>) -> Self {
+        Self { view: View::Bundle(bundle::Bundle::of(entries)) }
+    }
+
     /// The same host, whose programs in other file systems are run by the `calivet` at `executable`: for a process
     /// that is not `calivet` itself, such as a test.
     #[must_use]

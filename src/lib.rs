@@ -49,6 +49,7 @@ pub mod fix;
 pub mod fnmatch;
 pub mod host;
 pub mod kube_proxy;
+pub mod log_time;
 pub mod netplan;
 pub mod networkd;
 pub mod networkmanager;

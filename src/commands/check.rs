@@ -60,7 +60,7 @@ pub(super) async fn run(
 }
 
 /// Reads what the checks want, once for all, and lets each judge.
-async fn report(host: &Host, checks: &[&Check], asked: &Asked) -> Report {
+pub(super) async fn report(host: &Host, checks: &[&Check], asked: &Asked) -> Report {
     let mut evidence = host.evidence(collectors::FIRST, &[]).await;
     evidence.extend(host.evidence(&collectors::then(&evidence), &[]).await);
     let node = Node::from_evidence(&evidence);

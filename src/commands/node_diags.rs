@@ -25,7 +25,7 @@ use tokio::sync::{mpsc, watch};
 
 use self::learn::Learned;
 use self::obfuscation::Obfuscation;
-use self::record::Recorder;
+use self::record::{Judged, Recorder};
 use self::signals::{Ends, Left, unless};
 use super::{Exit, Misuse};
 use crate::archive;
@@ -128,7 +128,9 @@ impl Diags<'_> {
         writer.add("manifest.json", opening.to_json()?, Timestamp::now()).await?;
         let max_bytes = args.max_size.map(|size| size.as_u64());
         let stop = self.stop.clone();
-        let mut recorder = Recorder::new(writer, &node, host.time(), max_bytes, stop, output);
+        let judged = Judged::new(&node, |path| redactor.redact_name(path));
+        let mut recorder =
+            Recorder::new(writer, &node, host.time(), max_bytes, stop, judged, output);
 
         let (items, received) = mpsc::channel(1);
         let oldest_log = args.since.and_then(|since| host.time().checked_sub(since).ok());
@@ -221,7 +223,18 @@ impl Diags<'_> {
         let ended = matches!(stopped, Some(Stop::Signal(_) | Stop::Deadline(_)));
         let mut manifest = opening.closing(items, Timestamp::now(), ended);
         manifest.complete &= recorder.broken.is_none();
-        let summary = output::summary::render(&manifest, &status);
+        let report = match recorder.report(manifest.to_json()?).await {
+            Ok(report) => {
+                let text = output::document(&report, Format::Json)?;
+                recorder.document("findings.json", text.into_bytes()).await;
+                Some(report)
+            }
+            Err(told) => {
+                manifest.items.push(told);
+                None
+            }
+        };
+        let summary = output::summary::render(&manifest, &status, report.as_ref());
         recorder.document("summary.txt", summary.into_bytes()).await;
         recorder.document("manifest.json", manifest.to_json()?).await;
         let useful = recorder.written > 0;

@@ -31,8 +31,11 @@ const MAX_ALL: u64 = 128 << 20;
 /// The most bytes of paths that are kept, each with what a map needs for it.
 const MAX_PATHS: usize = 32 << 20;
 
-/// Logs are listed, not kept: nothing is judged by them, and they are most of a bundle.
+/// Logs are listed, not kept: they are most of a bundle.
 const LOGS: &str = "logs/";
+
+/// But checks read the kernel's.
+const KERNEL_LOG: &str = "logs/kernel.log";
 
 /// A bundle in memory, without its logs.
 #[derive(Debug)]
@@ -102,6 +105,20 @@ impl Bundle {
             return Err(BundleError::NotABundle { path: path.to_owned(), reason });
         }
         Ok(filling.finish(contents))
+    }
+
+    /// A bundle that holds these entries, by their paths, and was written whole.
+    pub(super) fn of(entries: Vec<(String, Vec<u8>)>) -> Self {
+        let entries = entries.into_iter().filter(|(path, _)| is_kept(path));
+        let entry = |bytes: Vec<u8>| Entry {
+            size: bytes.len() as u64,
+            modified: Timestamp::default(),
+            bytes,
+            lacking: None,
+        };
+        let entries = entries.map(|(path, bytes)| (path, entry(bytes))).collect();
+        let whole = Contents { ending: Ending::Whole, refused: Vec::new(), refused_total: 0 };
+        Filling { entries, ..Filling::default() }.finish(whole)
     }
 
     /// Reads an artifact as the bundle's host gave it.
@@ -190,6 +207,11 @@ impl Bundle {
     }
 }
 
+/// Whether anything is judged by what stands at a path.
+fn is_kept(path: &str) -> bool {
+    path == KERNEL_LOG || !path.starts_with(LOGS)
+}
+
 /// The folder that holds the files, given that or the one above it.
 fn unpacked(path: &Path) -> Result<PathBuf, BundleError> {
     let below = path.join(FOLDER);
@@ -243,7 +265,7 @@ impl Filling {
             bytes: Vec::new(),
             lacking: None,
         };
-        if path.starts_with(LOGS) {
+        if !is_kept(path) {
             let reason = "logs are not read from a bundle".to_owned();
             entry.lacking = Some((Outcome::Skipped, reason));
         } else {

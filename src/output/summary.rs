@@ -6,15 +6,16 @@ use std::fmt::Write as _;
 use anstyle::Style;
 use bytesize::ByteSize;
 
-use super::{Output, printable, table};
+use super::{Output, findings, printable, table};
 use crate::bundle::manifest::Manifest;
+use crate::checks::Report;
 use crate::cli::Format;
 use crate::host::{Collected, Outcome};
 use crate::status::NodeStatus;
 
-/// `summary.txt`: the node's status, then what is missing and why, then what was cut out.
+/// `summary.txt`: the node's status, what the checks found, what is missing and why, what was cut out.
 #[must_use]
-pub fn render(manifest: &Manifest, status: &NodeStatus) -> String {
+pub fn render(manifest: &Manifest, status: &NodeStatus, report: Option<&Report>) -> String {
     let plain = Output { format: Format::Wide, color: false, quiet: false, columns: None };
     let mut text = format!(
         "calivet {} on node {}, {:.0}\n{}\n\n",
@@ -27,6 +28,11 @@ pub fn render(manifest: &Manifest, status: &NodeStatus) -> String {
     text += &super::status::wide(status, plain);
     for note in super::status::notes(status) {
         let _ = writeln!(text, "{note}");
+    }
+
+    if let Some(report) = report {
+        text += "\nFINDINGS\n\n";
+        text += &findings::render(report, Output { format: Format::Table, ..plain });
     }
 
     text += "\nWHAT IS NOT WHOLE\n\n";

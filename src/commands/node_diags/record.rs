@@ -4,6 +4,7 @@
 //! appends those that are whole. What waits in memory is bounded; an item that finds no room there goes to its place in
 //! the bundle as it comes, and the others wait until it is whole.
 
+mod judged;
 mod receive;
 #[cfg(test)]
 mod tests;
@@ -15,8 +16,10 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 
-use self::receive::{Parcel, Piece, Rooms, receive};
+pub(super) use self::judged::Judged;
+use self::receive::{Keep, Parcel, Piece, Rooms, receive};
 use crate::archive::writer::{WriteError, Writer};
+use crate::checks::Report;
 use crate::cli::Format;
 use crate::collect::{Item, SIDE_BY_SIDE, Stop};
 use crate::collectors::{self, Node};
@@ -62,6 +65,8 @@ pub(super) struct Recorder {
     evidence: Evidence,
     /// Paths of evidence that is still to come; `None` when the status has been written.
     awaited: Option<BTreeSet<String>>,
+    /// What the checks rest on.
+    judged: Judged,
     time: Timestamp,
     /// Why the bundle cannot be written further: the first error.
     pub(super) broken: Option<WriteError>,
@@ -77,6 +82,7 @@ impl Recorder {
         time: Timestamp,
         max_bytes: Option<u64>,
         stop: watch::Sender<Option<Stop>>,
+        judged: Judged,
         output: Output,
     ) -> Self {
         let rows =
@@ -100,6 +106,7 @@ impl Recorder {
             written: 0,
             evidence: Evidence::default(),
             awaited: Some(awaited),
+            judged,
             time,
             broken: None,
             progress,
@@ -123,12 +130,13 @@ impl Recorder {
     }
 
     fn begin(&mut self, item: Item) {
-        let kept = self.awaited.as_ref().is_some_and(|awaited| awaited.contains(&item.path));
+        let is_awaited = self.awaited.as_ref().is_some_and(|awaited| awaited.contains(&item.path));
+        let keep = if is_awaited { Keep::All } else { self.judged.keep(&item.path) };
         let path = item.path.clone();
         let number = self.begun;
         self.begun += 1;
         let room = self.rooms.room(number);
-        let handle = self.receiving.spawn(receive(item, kept, self.writer.compressor(), room));
+        let handle = self.receiving.spawn(receive(item, keep, self.writer.compressor(), room));
         self.open.insert(handle.id(), (number, path));
         self.tell_first();
     }
@@ -252,16 +260,18 @@ impl Recorder {
         mut evidence: Option<Vec<u8>>,
         refusal: Option<(Outcome, String)>,
     ) {
+        let is_awaited =
+            self.awaited.as_mut().is_some_and(|awaited| awaited.remove(&collected.path));
         if let Some((outcome, reason)) = refusal {
             (collected.outcome, collected.reason) = (outcome, Some(reason));
             (collected.bytes, collected.sha256) = (0, None);
             evidence = None;
         } else if collected.sha256.is_some() {
             self.written += 1;
+            let judged = if is_awaited { evidence.clone() } else { evidence.take() };
+            self.judged.add(&collected.path, judged);
         }
-        if let Some(awaited) = &mut self.awaited
-            && awaited.remove(&collected.path)
-        {
+        if is_awaited {
             self.evidence.insert(collected.path.clone(), reading(&collected, evidence));
         }
         let path = output::printable(&collected.path);
@@ -314,6 +324,15 @@ impl Recorder {
             Some(text) => self.document("status.json", text.into_bytes()).await,
             None => self.items.push(own_fault("status.json", "node status")),
         }
+    }
+
+    /// What the checks say of the bundle with this manifest; if that is not known, why, as of an item.
+    pub(super) async fn report(&mut self, manifest: Vec<u8>) -> Result<Report, Collected> {
+        self.judged.report(manifest).await.map_err(|reason| Collected {
+            outcome: Outcome::Skipped,
+            reason: Some(reason),
+            ..own_fault("findings.json", "check")
+        })
     }
 
     /// Writes a document of calivet's own.

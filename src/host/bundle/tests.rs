@@ -143,12 +143,15 @@ fn a_bundle_of_calicoctl_gives_the_files_it_has() {
 
 #[test]
 fn logs_are_listed_and_not_kept() {
-    let bundle = open(&[("logs/felix.log", &[b'x'; 5000])]);
+    let bundle = open(&[("logs/felix.log", &[b'x'; 5000]), ("logs/kernel.log", b"<4>[1.0] x")]);
     let (result, reason, text) = outcome(&bundle, "logs/felix.log");
     assert_eq!(
         (result, reason.as_str(), text.len()),
         (Outcome::Skipped, "logs are not read from a bundle", 0)
     );
+    // By this one something is judged.
+    let (result, _, text) = outcome(&bundle, "logs/kernel.log");
+    assert_eq!((result, text.as_str()), (Outcome::Ok, "<4>[1.0] x"));
 }
 
 #[test]

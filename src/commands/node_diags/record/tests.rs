@@ -74,7 +74,8 @@ fn recorder(output: archive::Output, max_bytes: Option<u64>) -> Recorder {
     let writer = Writer::new(output, 2, 1);
     let output = Output::new(&Cli::parse_from(["calivet", "--quiet", "node", "diags"]).options);
     let stop = watch::channel(None).0;
-    Recorder::new(writer, &Node::default(), Timestamp::now(), max_bytes, stop, output)
+    let judged = Judged::new(&Node::default(), str::to_owned);
+    Recorder::new(writer, &Node::default(), Timestamp::now(), max_bytes, stop, judged, output)
 }
 
 /// Path and length of what is in a bundle, in its order.
