@@ -64,6 +64,9 @@ impl Bundle {
             assert_eq!(read.stdout, stored, "{}", shape.display());
             assert_eq!(read.stderr, "", "{}", shape.display());
         }
+        let checked =
+            run(calivet().arg("--from").arg(self.archive()).args(["check", "-o", "json"]));
+        assert_eq!(checked.stdout, self.stored("findings.json"));
         let status: Value = serde_json::from_str(&stored).unwrap();
         let yaml: Value =
             serde_yaml::from_str(&from(&self.archive(), &["-o", "yaml"]).stdout).unwrap();

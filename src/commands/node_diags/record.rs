@@ -71,6 +71,8 @@ pub(super) struct Recorder {
     /// Why the bundle cannot be written further: the first error.
     pub(super) broken: Option<WriteError>,
     progress: indicatif::ProgressBar,
+    #[cfg(test)]
+    judging_panics: bool,
 }
 
 impl Recorder {
@@ -110,6 +112,8 @@ impl Recorder {
             time,
             broken: None,
             progress,
+            #[cfg(test)]
+            judging_panics: false,
         }
     }
 
@@ -310,7 +314,11 @@ impl Recorder {
 
     /// The node's status, from what has come, and `None` where there was a fault in computing it.
     pub(super) fn status(&self) -> Option<NodeStatus> {
-        let compute = || status::node_status(self.time, &self.evidence);
+        let compute = || {
+            #[cfg(test)]
+            assert!(!self.judging_panics, "on purpose");
+            status::node_status(self.time, &self.evidence)
+        };
         std::panic::catch_unwind(std::panic::AssertUnwindSafe(compute)).ok()
     }
 
