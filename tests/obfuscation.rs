@@ -362,23 +362,27 @@ fn truly(text: &str, originals: &BTreeMap<String, String>) -> String {
         let network = stem.split_once('/').filter(|(address, length)| {
             address.parse::<std::net::IpAddr>().is_ok() && length.parse::<u8>().is_ok()
         });
-        let (before, address) = stem
-            .find(|letter: char| letter.is_ascii_digit())
-            .filter(|_| stem.contains('_'))
-            .map_or(("", stem), |at| stem.split_at(at));
-        let dotted = address.replace('_', ".");
         if let Some((_, length)) = network {
             true_text += &format!("NETWORK/{length}");
         } else if let Some(original) = originals.get(stem) {
             true_text += original;
-        } else if let Some(original) = originals.get(&dotted) {
-            true_text += &format!("{before}{}", original.replace('.', "_"));
         } else {
-            true_text += stem;
+            true_text += &true_protocol(stem, originals).unwrap_or_else(|| stem.to_owned());
         }
         true_text += &word[stem.len()..];
     }
     true_text
+}
+
+/// The true name of a protocol that confd named, such as `Node_10_0_0_9_port_1790`.
+fn true_protocol(name: &str, originals: &BTreeMap<String, String>) -> Option<String> {
+    let kinds = ["Mesh_", "Node_", "Global_", "Local_Workload_"];
+    let (kind, rest) = kinds.iter().find_map(|kind| Some((kind, name.strip_prefix(kind)?)))?;
+    let (address, port) =
+        rest.find("_port_").map_or((rest, ""), |port| (&rest[..port], &rest[port..]));
+    let spelled = [address.replace('_', "."), address.replace('_', ":")];
+    let original = spelled.iter().find_map(|address| originals.get(address))?;
+    Some(format!("{kind}{}{port}", original.replace(['.', ':'], "_")))
 }
 
 #[test]
