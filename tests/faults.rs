@@ -165,7 +165,9 @@ fn sources(folder: &Path, text: &mut String) {
 fn every_test_that_the_page_of_faults_names_is_there() {
     let project = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut code = String::new();
-    ["src", "tests"].iter().for_each(|folder| sources(&project.join(folder), &mut code));
+    for folder in ["src", "tests"] {
+        sources(&project.join(folder), &mut code);
+    }
     let page = fs::read_to_string(project.join("docs/faults.md")).unwrap();
     let rows = page.lines().filter(|line| line.starts_with("| ")).filter_map(|line| {
         line.trim_end_matches([' ', '|']).rsplit_once(" | ").map(|(_, tests)| tests)

@@ -362,13 +362,11 @@ fn truly(text: &str, originals: &BTreeMap<String, String>) -> String {
         let network = stem.split_once('/').filter(|(address, length)| {
             address.parse::<std::net::IpAddr>().is_ok() && length.parse::<u8>().is_ok()
         });
-        if let Some((_, length)) = network {
-            true_text += &format!("NETWORK/{length}");
-        } else if let Some(original) = originals.get(stem) {
-            true_text += original;
-        } else {
-            true_text += &true_protocol(stem, originals).unwrap_or_else(|| stem.to_owned());
-        }
+        let true_word = match network {
+            Some((_, length)) => Some(format!("NETWORK/{length}")),
+            None => originals.get(stem).cloned().or_else(|| true_protocol(stem, originals)),
+        };
+        true_text += true_word.as_deref().unwrap_or(stem);
         true_text += &word[stem.len()..];
     }
     true_text

@@ -139,6 +139,7 @@ impl Diags<'_> {
             Arc::clone(&host),
             redacted,
             jobs(args),
+            large(args),
             oldest_log,
             items,
             self.stop.subscribe(),
@@ -316,6 +317,12 @@ fn side_by_side() -> usize {
 /// Threads that compress by default at most: each holds some 2 MiB, and what is read does not come quicker than these
 /// take it.
 const MOST_JOBS: usize = 4;
+
+/// Items beyond half a MiB that are under way at once: a few more than threads that compress them, so that one that
+/// hangs holds up none. Of a bundle that may not grow beyond a size all may: there none must wait for one behind it.
+fn large(args: &cli::NodeDiags) -> usize {
+    if args.max_size.is_some() { usize::MAX } else { jobs(args).saturating_add(2) }
+}
 
 /// Threads that compress, and as many that redact: half of the cores, for a sick node is not to be loaded.
 fn jobs(args: &cli::NodeDiags) -> usize {

@@ -265,10 +265,7 @@ impl Filling {
             bytes: Vec::new(),
             lacking: None,
         };
-        if !is_kept(path) {
-            let reason = "logs are not read from a bundle".to_owned();
-            entry.lacking = Some((Outcome::Skipped, reason));
-        } else {
+        if is_kept(path) {
             // The manifest is worth its room even where others took all.
             let room = if is_manifest {
                 MAX_ENTRY
@@ -292,6 +289,9 @@ impl Filling {
                     Some((Outcome::Truncated, reason))
                 }
             };
+        } else {
+            let reason = "logs are not read from a bundle".to_owned();
+            entry.lacking = Some((Outcome::Skipped, reason));
         }
         // A last manifest that is cut does not replace a first that is whole.
         if entry.lacking.is_none() || !self.entries.contains_key(path) {
