@@ -220,6 +220,12 @@ pub fn links() -> Vec<Artifact> {
     network::links()
 }
 
+/// Which modules are part of this node's kernel: what [`then`] asks for, once the node is known.
+#[must_use]
+pub fn builtin(node: &Node) -> Vec<Artifact> {
+    kernel::builtin_modules(&node.release).into_iter().collect()
+}
+
 /// The rows that keep what they read at these paths, as far as this node has them.
 #[must_use]
 pub fn at(node: &Node, paths: &[&str]) -> Rows {

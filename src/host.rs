@@ -18,6 +18,7 @@ mod file;
 mod http;
 mod kernel_log;
 mod live;
+mod logs;
 pub mod netlink;
 mod pattern;
 mod probe;
@@ -64,13 +65,6 @@ impl Host {
     /// There is no bundle at `path`, or it cannot be read.
     pub fn bundle(path: &Path) -> Result<Self, bundle::BundleError> {
         bundle::Bundle::open(path).map(|bundle| Self { view: View::Bundle(bundle) })
-    }
-
-    /// The machine of which a bundle is being made: what is already in it, by path, its manifest too. What is judged of
-    /// this is what a reader of the bundle will judge.
-    #[must_use]
-    pub fn within_bundle(entries: Vec<(String, Vec<u8>)>) -> Self {
-        Self { view: View::Bundle(bundle::Bundle::of(entries)) }
     }
 
     /// The same host, whose programs in other file systems are run by the `calivet` at `executable`: for a process

@@ -10,6 +10,8 @@
 
 mod bundles;
 mod check_bgp;
+mod check_felix;
+mod check_options;
 mod conntrack;
 mod containers;
 mod diags_options;

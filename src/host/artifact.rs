@@ -76,6 +76,9 @@ pub enum Source {
     KernelLog,
     /// A table of the kernel's, asked over netlink in the network namespace in which calivet runs, as JSON.
     Netlink(netlink::Dump),
+    /// What Calico's logs say, counted by message, as JSON ([`crate::logs::Summary`]): those in this folder and those of
+    /// calico-node's pods.
+    Logs(Cow<'static, str>),
     /// What `NetworkManager` says of itself and its devices over the system's bus, as JSON
     /// ([`crate::networkmanager::live::View`]).
     NetworkManager,
@@ -140,6 +143,12 @@ impl Artifact {
         Self::new(Cow::Borrowed(""), Source::File(Cow::Borrowed(path)))
     }
 
+    /// The same of a path that is known only at run time.
+    #[must_use]
+    pub const fn file_at(path: String) -> Self {
+        Self::new(Cow::Borrowed(""), Source::File(Cow::Owned(path)))
+    }
+
     /// The output of a program, kept under `name`.
     #[must_use]
     pub const fn command(name: &'static str, argv: &'static str) -> Self {
@@ -200,6 +209,7 @@ impl Artifact {
             Source::Settings => "/proc/sys".to_owned(),
             Source::KernelLog => "/dev/kmsg".to_owned(),
             Source::Netlink(dump) => format!("netlink: {}", dump.question()),
+            Source::Logs(folder) => format!("what is said in {folder} and /var/log/pods"),
             Source::NetworkManager => "D-Bus: org.freedesktop.NetworkManager".to_owned(),
             Source::Probe { connect: true, .. } => {
                 "connections to BGP peers that are down".to_owned()

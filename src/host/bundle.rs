@@ -107,20 +107,6 @@ impl Bundle {
         Ok(filling.finish(contents))
     }
 
-    /// A bundle that holds these entries, by their paths, and was written whole.
-    pub(super) fn of(entries: Vec<(String, Vec<u8>)>) -> Self {
-        let entries = entries.into_iter().filter(|(path, _)| is_kept(path));
-        let entry = |bytes: Vec<u8>| Entry {
-            size: bytes.len() as u64,
-            modified: Timestamp::default(),
-            bytes,
-            lacking: None,
-        };
-        let entries = entries.map(|(path, bytes)| (path, entry(bytes))).collect();
-        let whole = Contents { ending: Ending::Whole, refused: Vec::new(), refused_total: 0 };
-        Filling { entries, ..Filling::default() }.finish(whole)
-    }
-
     /// Reads an artifact as the bundle's host gave it.
     #[must_use]
     pub fn read(&self, artifact: &Artifact) -> Reading {

@@ -12,7 +12,7 @@ use super::bird_socket::{Daemons, Question};
 use super::file::Wanted;
 use super::{
     Artifact, Extent, Family, Listing, Outcome, Reading, Source, Tree, apart, command, dbus, enter,
-    file, http, in_chunks, kernel_log, netlink, probe, process, sysctl, tree,
+    file, http, in_chunks, kernel_log, logs, netlink, probe, process, sysctl, tree,
 };
 use crate::bgp::looks;
 use crate::bird::configuration::{self, Configuration};
@@ -111,6 +111,7 @@ impl Live {
                 let read = move |sink: &_| netlink::read(dump, &root, limit, max_bytes, sink);
                 apart::stream(limit, chunks, read).await
             }
+            Source::Logs(folder) => send(logs::count(&root, folder, limit).await, &chunks).await,
             Source::NetworkManager => send(dbus::view(&root, limit).await, &chunks).await,
             Source::Probe { connect, configurations } => {
                 send(Box::pin(self.probe(*connect, configurations, limit)).await, &chunks).await

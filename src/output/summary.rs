@@ -6,17 +6,17 @@ use std::fmt::Write as _;
 use anstyle::Style;
 use bytesize::ByteSize;
 
-use super::{Output, findings, printable, table};
+use super::{Output, printable, table};
 use crate::bundle::manifest::Manifest;
 use crate::checks::Report;
 use crate::cli::Format;
 use crate::host::{Collected, Outcome};
 use crate::status::NodeStatus;
 
-/// `summary.txt`: the node's status, what the checks found, what is missing and why, what was cut out.
+/// `summary.txt`: the node's status, then what is missing and why, then what was cut out.
 #[must_use]
-pub fn render(manifest: &Manifest, status: &NodeStatus, report: Option<&Report>) -> String {
-    let plain = Output { format: Format::Wide, color: false, quiet: false, columns: None };
+pub fn render(manifest: &Manifest, status: &NodeStatus, report: &Report) -> String {
+    let plain = Output { format: Format::Table, color: false, quiet: false, columns: None };
     let mut text = format!(
         "calivet {} on node {}, {:.0}\n{}\n\n",
         manifest.tool.version,
@@ -30,10 +30,8 @@ pub fn render(manifest: &Manifest, status: &NodeStatus, report: Option<&Report>)
         let _ = writeln!(text, "{note}");
     }
 
-    if let Some(report) = report {
-        text += "\nFINDINGS\n\n";
-        text += &findings::render(report, Output { format: Format::Table, ..plain });
-    }
+    text += "\nFINDINGS (calivet explain ID tells more)\n\n";
+    text += &super::findings::render(report, true, plain);
 
     text += "\nWHAT IS NOT WHOLE\n\n";
     let troubled = |item: &&Collected| item.outcome.is_trouble();

@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio::time::{Instant, timeout_at};
 
 use super::environment;
-use crate::cli::{self, Format, Options};
+use crate::cli::{self, Options};
 use crate::collect::{self, Task, Work};
 use crate::collectors::{self, COLLECTORS, Node};
 use crate::commands::Exit;
@@ -115,9 +115,10 @@ pub(super) fn dry_run(
             }
         }
     }
-    output.print(&match output.format {
-        Format::Json | Format::Yaml => output::document(&json!({ "items": plan }), output.format)?,
-        Format::Table | Format::Wide => output::summary::plan(&plan),
+    output.print(&if output.format.is_document() {
+        output::document(&json!({ "items": plan }), output.format)?
+    } else {
+        output::summary::plan(&plan)
     })?;
     Ok(Exit::Well)
 }

@@ -4,7 +4,6 @@
 //! appends those that are whole. What waits in memory is bounded; an item that finds no room there goes to its place in
 //! the bundle as it comes, and the others wait until it is whole.
 
-mod judged;
 mod receive;
 #[cfg(test)]
 mod tests;
@@ -16,8 +15,8 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 
-pub(super) use self::judged::Judged;
-use self::receive::{Keep, Parcel, Piece, Rooms, receive};
+use self::receive::{Parcel, Piece, Rooms, receive};
+use super::judged::{self, Judged};
 use crate::archive::writer::{WriteError, Writer};
 use crate::checks::Report;
 use crate::cli::Format;
@@ -61,7 +60,7 @@ pub(super) struct Recorder {
     pub(super) items: Vec<Collected>,
     /// How many of them are in the bundle with their bytes.
     pub(super) written: u64,
-    /// What the status rests on.
+    /// What the status and the checks rest on.
     evidence: Evidence,
     /// Paths of evidence that is still to come; `None` when the status has been written.
     awaited: Option<BTreeSet<String>>,
@@ -134,13 +133,18 @@ impl Recorder {
     }
 
     fn begin(&mut self, item: Item) {
-        let is_awaited = self.awaited.as_ref().is_some_and(|awaited| awaited.contains(&item.path));
-        let keep = if is_awaited { Keep::All } else { self.judged.keep(&item.path) };
+        let kept = if self.awaited.as_ref().is_some_and(|awaited| awaited.contains(&item.path)) {
+            u64::MAX
+        } else if self.judged.wants(&item.path) {
+            judged::MOST_OF_ONE
+        } else {
+            0
+        };
         let path = item.path.clone();
         let number = self.begun;
         self.begun += 1;
         let room = self.rooms.room(number);
-        let handle = self.receiving.spawn(receive(item, keep, self.writer.compressor(), room));
+        let handle = self.receiving.spawn(receive(item, kept, self.writer.compressor(), room));
         self.open.insert(handle.id(), (number, path));
         self.tell_first();
     }
@@ -264,19 +268,20 @@ impl Recorder {
         mut evidence: Option<Vec<u8>>,
         refusal: Option<(Outcome, String)>,
     ) {
-        let is_awaited =
-            self.awaited.as_mut().is_some_and(|awaited| awaited.remove(&collected.path));
         if let Some((outcome, reason)) = refusal {
             (collected.outcome, collected.reason) = (outcome, Some(reason));
             (collected.bytes, collected.sha256) = (0, None);
             evidence = None;
         } else if collected.sha256.is_some() {
             self.written += 1;
-            let judged = if is_awaited { evidence.clone() } else { evidence.take() };
-            self.judged.add(&collected.path, judged);
         }
-        if is_awaited {
-            self.evidence.insert(collected.path.clone(), reading(&collected, evidence));
+        let path = collected.path.as_str();
+        let is_awaited = self.awaited.as_mut().is_some_and(|awaited| awaited.remove(path));
+        let is_judged = self.judged.wants(path)
+            && (collected.sha256.is_none()
+                || self.judged.has_room(path, evidence.as_ref().map(Vec::len)));
+        if is_awaited || is_judged {
+            self.evidence.insert(path.to_owned(), reading(&collected, evidence));
         }
         let path = output::printable(&collected.path);
         self.progress.set_message(format!("{} items: {path}", self.items.len()));
@@ -334,13 +339,14 @@ impl Recorder {
         }
     }
 
-    /// What the checks say of the bundle with this manifest; if that is not known, why, as of an item.
-    pub(super) async fn report(&mut self, manifest: Vec<u8>) -> Result<Report, Collected> {
-        self.judged.report(manifest).await.map_err(|reason| Collected {
-            outcome: Outcome::Skipped,
-            reason: Some(reason),
-            ..own_fault("findings.json", "check")
-        })
+    /// Lets the checks judge what the bundle holds, and writes what they find.
+    pub(super) async fn finish_findings(&mut self) -> Report {
+        let report = self.judged.report(std::mem::take(&mut self.evidence), self.time).await;
+        match output::document(&report, Format::Json) {
+            Ok(text) => self.document("findings.json", text.into_bytes()).await,
+            Err(_) => self.items.push(own_fault("findings.json", "check")),
+        }
+        report
     }
 
     /// Writes a document of calivet's own.

@@ -10,7 +10,6 @@
 //! whole: one item at a time, which is bounded by `--max-file-size`.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
@@ -29,7 +28,7 @@ pub(super) struct Parcel {
     pub(super) collected: Collected,
     /// `None`: it has no bytes.
     pub(super) entry: Option<Packed>,
-    /// The bytes of what the status or a check rests on.
+    /// The bytes of what the status and the checks rest on.
     pub(super) evidence: Option<Vec<u8>>,
     /// Kept until it is written.
     pub(super) room: Option<Room>,
@@ -161,49 +160,24 @@ async fn right(
     through.acquire_owned().await.ok()
 }
 
-/// How much of an item is kept for what is judged by it.
-#[derive(Debug, Clone)]
-pub(super) enum Keep {
-    /// Nothing.
-    No,
-    /// As much as is left of these bytes for all; who finds too little sets it to nothing.
-    Within(Arc<AtomicU64>),
-    /// All of it.
-    All,
-}
-
-impl Keep {
-    /// Whether so many bytes more may be kept.
-    fn takes(&self, bytes: usize) -> bool {
-        match self {
-            Self::No => false,
-            Self::All => true,
-            Self::Within(left) => {
-                let take = |left: u64| left.checked_sub(bytes as u64);
-                let taken = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok();
-                if !taken {
-                    left.store(0, Ordering::Relaxed);
-                }
-                taken
-            }
-        }
-    }
-}
-
-/// Receives an item to its end and compresses it. `None`: it broke off, and is told of elsewhere.
+/// Receives an item to its end and compresses it. `None`: it broke off, and is told of elsewhere. `kept`: the most bytes
+/// that are kept as evidence; of an item that has more, none are.
 pub(super) async fn receive(
     mut item: Item,
-    keep: Keep,
+    kept: u64,
     compressor: Compressor,
     mut room: Room,
 ) -> Option<Parcel> {
     let mut entry = None;
-    let mut evidence = (!matches!(keep, Keep::No)).then(Vec::new);
+    let mut evidence = (kept > 0).then(Vec::new);
     while let Some(bytes) = item.bytes.recv().await {
         let entry = entry.get_or_insert_with(|| Entry::begin(&compressor, &item.path));
-        evidence = evidence.filter(|_| keep.takes(bytes.len()));
-        if let Some(evidence) = &mut evidence {
-            evidence.extend_from_slice(&bytes);
+        if let Some(held) = &mut evidence {
+            if (held.len() + bytes.len()) as u64 <= kept {
+                held.extend_from_slice(&bytes);
+            } else {
+                evidence = None;
+            }
         }
         entry.push(bytes).await;
         if !room.find(entry.held()).await {
