@@ -364,7 +364,11 @@ fn truly(text: &str, originals: &BTreeMap<String, String>) -> String {
         });
         let true_word = match network {
             Some((_, length)) => Some(format!("NETWORK/{length}")),
-            None => originals.get(stem).cloned().or_else(|| true_protocol(stem, originals)),
+            None => originals
+                .get(stem)
+                .cloned()
+                .or_else(|| true_protocol(stem, originals))
+                .or_else(|| true_resource(stem, originals)),
         };
         true_text += true_word.as_deref().unwrap_or(stem);
         true_text += &word[stem.len()..];
@@ -381,6 +385,12 @@ fn true_protocol(name: &str, originals: &BTreeMap<String, String>) -> Option<Str
     let spelled = [address.replace('_', "."), address.replace('_', ":")];
     let original = spelled.iter().find_map(|address| originals.get(address))?;
     Some(format!("{kind}{}{port}", original.replace(['.', ':'], "_")))
+}
+
+/// The true name of a resource that is a node's, such as `node.xanadu-17`.
+fn true_resource(name: &str, originals: &BTreeMap<String, String>) -> Option<String> {
+    let node = originals.get(name.strip_prefix("node.")?)?;
+    Some(format!("node.{node}"))
 }
 
 #[test]

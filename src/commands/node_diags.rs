@@ -315,10 +315,10 @@ fn side_by_side() -> usize {
 /// take it.
 const MOST_JOBS: usize = 4;
 
-/// Items beyond half a MiB that are under way at once: a few more than threads that compress them, so that one that
+/// Items beyond half a MiB that are under way at once: some more than a few threads compress, so that one that
 /// hangs holds up none. Of a bundle that may not grow beyond a size all may: there none must wait for one behind it.
 fn large(args: &cli::NodeDiags) -> usize {
-    if args.max_size.is_some() { usize::MAX } else { jobs(args).saturating_add(2) }
+    if args.max_size.is_some() { usize::MAX } else { jobs(args).saturating_add(2).min(MOST_JOBS) }
 }
 
 /// Threads that compress, and as many that redact: half of the cores, for a sick node is not to be loaded.
