@@ -343,7 +343,7 @@ fn said(bundle: &Path, options: &[&str], originals: &BTreeMap<String, String>) -
 fn forget_durations(value: &mut Value) {
     match value {
         Value::Object(members) => {
-            members.retain(|name, _| !name.to_lowercase().ends_with("milliseconds"));
+            members.retain(|name, _| !name.to_lowercase().ends_with("seconds"));
             members.values_mut().for_each(forget_durations);
         }
         Value::Array(values) => values.iter_mut().for_each(forget_durations),
