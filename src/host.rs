@@ -14,6 +14,7 @@ mod change;
 mod command;
 mod dbus;
 pub mod enter;
+mod environment;
 mod file;
 mod http;
 mod kernel_log;

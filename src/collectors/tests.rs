@@ -29,6 +29,7 @@ pub(crate) fn full() -> Node {
         legacy_ip6tables: true,
         modules: None,
         release: "6.1.0-13-amd64".to_owned(),
+        ebpf: true,
         systemd: true,
         log_dir: PathBuf::from("/var/log/calico"),
         since: Some(Duration::from_secs(7200)),
@@ -82,6 +83,7 @@ fn files_and_folders_are_absolute_and_questions_are_single_lines() {
                 | Source::Settings
                 | Source::Netlink(_)
                 | Source::NetworkManager
+                | Source::Environment { .. }
                 | Source::Probe { .. } => {}
             }
         }

@@ -31,11 +31,11 @@ const MAX_ALL: u64 = 128 << 20;
 /// The most bytes of paths that are kept, each with what a map needs for it.
 const MAX_PATHS: usize = 32 << 20;
 
-/// Logs are listed, not kept: they are most of a bundle.
+/// Logs are listed, not kept: nothing is judged by them, and they are most of a bundle.
 const LOGS: &str = "logs/";
 
-/// But checks read the kernel's.
-const KERNEL_LOG: &str = "logs/kernel.log";
+/// What of them checks rest on: the kernel's log, and the names of pods.
+const READ_LOGS: [&str; 2] = ["logs/kernel.log", "logs/pods_listing"];
 
 /// A bundle in memory, without its logs.
 #[derive(Debug)]
@@ -193,11 +193,6 @@ impl Bundle {
     }
 }
 
-/// Whether anything is judged by what stands at a path.
-fn is_kept(path: &str) -> bool {
-    path == KERNEL_LOG || !path.starts_with(LOGS)
-}
-
 /// The folder that holds the files, given that or the one above it.
 fn unpacked(path: &Path) -> Result<PathBuf, BundleError> {
     let below = path.join(FOLDER);
@@ -251,7 +246,10 @@ impl Filling {
             bytes: Vec::new(),
             lacking: None,
         };
-        if is_kept(path) {
+        if path.starts_with(LOGS) && !READ_LOGS.contains(&path) {
+            let reason = "logs are not read from a bundle".to_owned();
+            entry.lacking = Some((Outcome::Skipped, reason));
+        } else {
             // The manifest is worth its room even where others took all.
             let room = if is_manifest {
                 MAX_ENTRY
@@ -275,9 +273,6 @@ impl Filling {
                     Some((Outcome::Truncated, reason))
                 }
             };
-        } else {
-            let reason = "logs are not read from a bundle".to_owned();
-            entry.lacking = Some((Outcome::Skipped, reason));
         }
         // A last manifest that is cut does not replace a first that is whole.
         if entry.lacking.is_none() || !self.entries.contains_key(path) {
