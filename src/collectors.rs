@@ -86,6 +86,8 @@ pub struct Node {
     /// Names in `/proc/modules` and `/lib/modules/*/modules.builtin`; `None` where the kernel has no modules at
     /// all, so that nothing can be loaded by asking.
     pub modules: Option<Vec<String>>,
+    /// The kernel's release, as `uname -r` says; empty where it cannot be read.
+    pub release: String,
     /// Tables of connections of the eBPF dataplane are pinned.
     pub ebpf: bool,
     /// systemd is the first process, so that its tools have whom to ask.
@@ -134,8 +136,12 @@ pub const FIRST: &[Artifact] = &[
 /// What must be read next: where it is depends on what was read first.
 #[must_use]
 pub fn then(evidence: &Evidence) -> Vec<Artifact> {
+    kernel::builtin_modules(&release(evidence)).into_iter().collect()
+}
+
+fn release(evidence: &Evidence) -> String {
     let release = evidence.get(&kernel::RELEASE.path()).map(crate::host::Reading::text);
-    release.map(|release| kernel::builtin_modules(release.trim())).into_iter().collect()
+    release.map(|release| release.trim().to_owned()).unwrap_or_default()
 }
 
 impl Node {
@@ -167,6 +173,7 @@ impl Node {
             interfaces: text(&network::INTERFACES)
                 .map(|table| network::interface_names(&table))
                 .unwrap_or_default(),
+            release: release(evidence),
             systemd: text(&system::INIT).is_some_and(|name| name.trim() == "systemd"),
             ebpf: text(&conntrack::BPF_MAPS_ROW)
                 .is_some_and(|listing| conntrack::conntrack_maps(&listing).next().is_some()),
@@ -222,6 +229,12 @@ pub fn environment(config: &Path) -> Artifact {
 #[must_use]
 pub fn links() -> Vec<Artifact> {
     network::links()
+}
+
+/// Which modules are part of this node's kernel: what [`then`] asks for, once the node is known.
+#[must_use]
+pub fn builtin(node: &Node) -> Vec<Artifact> {
+    kernel::builtin_modules(&node.release).into_iter().collect()
 }
 
 /// The rows that keep what they read at these paths, as far as this node has them.

@@ -53,6 +53,7 @@ pub mod fix;
 pub mod fnmatch;
 pub mod host;
 pub mod kube_proxy;
+pub mod log_time;
 pub mod logs;
 pub mod netplan;
 pub mod networkd;
