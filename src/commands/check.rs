@@ -42,7 +42,7 @@ pub(super) async fn run(
     }
     let wanted = Wanted {
         checks: chosen(args)?,
-        asked: asked(args),
+        asked: asked(options, args),
         suppressions: match &args.suppressions {
             Some(file) => read_suppressions(file).await?,
             None => Vec::new(),
@@ -231,10 +231,11 @@ async fn mend(
 }
 
 /// What the user asked for, with the defaults of the subjects that were not named.
-fn asked(args: &cli::Check) -> Asked {
-    let mut asked = Asked { probe: !args.no_probe, ..Asked::default() };
+fn asked(options: &Options, args: &cli::Check) -> Asked {
+    let mut asked =
+        Asked { probe: !args.no_probe, config: options.config.clone(), ..Asked::default() };
     match &args.subject {
-        None | Some(Subject::Bgp | Subject::Felix | Subject::Logs) => {}
+        None | Some(Subject::Bgp | Subject::Environment | Subject::Felix | Subject::Logs) => {}
         Some(Subject::Conntrack(conntrack)) => {
             asked.interval = conntrack.interval;
             asked.warn_percent = conntrack.warn;
@@ -256,6 +257,7 @@ const fn name(subject: &Subject) -> &'static str {
         Subject::Felix => "felix",
         Subject::Logs => "logs",
         Subject::Conntrack(_) => "conntrack",
+        Subject::Environment => "environment",
         Subject::NetworkManager(_) => "networkmanager",
     }
 }

@@ -3,6 +3,7 @@
 //! What the manifest says of an item is given again: its outcome, reason, place and times. What it does not
 //! say is not made up: a bundle that was cut, or that another tool wrote, says so in [`Bundle::warnings`].
 
+mod logs;
 mod manifest;
 #[cfg(test)]
 mod tests;
@@ -34,8 +35,11 @@ const MAX_PATHS: usize = 32 << 20;
 /// The most paths of repeated entries that are kept.
 const MAX_REPEATED: usize = 100;
 
-/// Logs are listed, not kept: nothing is judged by them, and they are most of a bundle.
+/// Logs are listed, not kept: what is judged of them is in their summary, and they are most of a bundle.
 const LOGS: &str = "logs/";
+
+/// What of them checks rest on: the kernel's log, and the names of pods.
+const READ_LOGS: [&str; 2] = ["logs/kernel.log", "logs/pods_listing"];
 
 /// A bundle in memory, without its logs.
 #[derive(Debug)]
@@ -316,6 +320,8 @@ fn unpacked(path: &Path) -> Result<PathBuf, BundleError> {
 struct Filling {
     look: Look,
     entries: BTreeMap<String, Entry>,
+    /// What the logs say, where no summary does.
+    logs: logs::Logs,
     /// The entry seen last.
     last: String,
     /// Bytes kept of entries and of their paths.
@@ -332,6 +338,7 @@ impl Filling {
         Self {
             look,
             entries: BTreeMap::new(),
+            logs: logs::Logs::default(),
             last: String::new(),
             kept: 0,
             paths: 0,
@@ -380,7 +387,11 @@ impl Filling {
                     entry.lacking = Some((Outcome::Skipped, reason));
                 }
             }
-        } else if path.starts_with(LOGS) {
+        } else if path.starts_with(LOGS) && !READ_LOGS.contains(&path) {
+            // A summary stands before the logs.
+            if !self.entries.contains_key(crate::logs::PATH) {
+                self.logs.add(path, member.size, member.modified, data);
+            }
             let reason = "logs are not read from a bundle".to_owned();
             entry.lacking = Some((Outcome::Skipped, reason));
         } else {
@@ -466,6 +477,13 @@ impl Filling {
                 cut = Some("the bundle was never finished".to_owned());
                 warnings.extend(cut.clone());
             }
+        }
+        if let Some(bytes) = self.logs.finish() {
+            let modified = self.entries.values().map(|entry| entry.modified).max();
+            let modified = modified.unwrap_or_default();
+            let size = bytes.len() as u64;
+            let summary = Entry { size, modified, bytes, lacking: None, sha256: None };
+            self.entries.entry(crate::logs::PATH.to_owned()).or_insert(summary);
         }
         Bundle {
             manifest,
