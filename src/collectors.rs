@@ -8,6 +8,7 @@ mod bird;
 mod calico;
 mod cni;
 pub mod conntrack;
+mod datastore;
 mod felix;
 mod kernel;
 mod logs;
@@ -58,6 +59,7 @@ pub const COLLECTORS: &[Collector] = &[
     network::COLLECTOR,
     netfilter::COLLECTOR,
     calico::COLLECTOR,
+    datastore::COLLECTOR,
     cni::COLLECTOR,
     networkmanager::COLLECTOR,
     kernel::COLLECTOR,
@@ -224,6 +226,12 @@ pub fn at(node: &Node, paths: &[&str]) -> Rows {
         found.trees.extend(trees.into_iter().filter(|tree| is_wanted(tree.path())));
     }
     found
+}
+
+/// What `check datastore` rests on: all rows of its collector.
+#[must_use]
+pub fn datastore(node: &Node) -> Vec<Artifact> {
+    rows(&datastore::COLLECTOR, node).artifacts
 }
 
 /// A look at the BGP peers that are down; `connect`: also with a connection to each.

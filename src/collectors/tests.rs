@@ -81,7 +81,8 @@ fn files_and_folders_are_absolute_and_questions_are_single_lines() {
                 | Source::Settings
                 | Source::Netlink(_)
                 | Source::NetworkManager
-                | Source::Probe { .. } => {}
+                | Source::Probe { .. }
+                | Source::Datastore { .. } => {}
             }
         }
         for tree in rows(collector, &full()).trees {

@@ -10,8 +10,8 @@ use tokio::sync::{OnceCell, mpsc};
 
 use super::bird_socket::{Daemons, Question};
 use super::{
-    Artifact, Extent, Family, Listing, Outcome, Reading, Source, Tree, apart, command, dbus, enter,
-    file, http, in_chunks, kernel_log, netlink, probe, process, sysctl, tree,
+    Artifact, Extent, Family, Listing, Outcome, Reading, Source, Tree, apart, command, datastore,
+    dbus, enter, file, http, in_chunks, kernel_log, netlink, probe, process, sysctl, tree,
 };
 use crate::bgp::looks;
 use crate::bird::configuration::{self, Configuration};
@@ -36,6 +36,7 @@ pub(super) struct Live {
     /// Calico's daemons, looked for when first needed: whatever is done with them, it is seen again at that moment
     /// what they are.
     agents: OnceCell<Vec<Process>>,
+    datastore: datastore::Door,
 }
 
 impl Live {
@@ -47,6 +48,7 @@ impl Live {
             calivet: None,
             daemons: Daemons::default(),
             agents: OnceCell::new(),
+            datastore: datastore::Door::default(),
         }
     }
 
@@ -112,6 +114,10 @@ impl Live {
             Source::NetworkManager => send(dbus::view(&root, limit).await, &chunks).await,
             Source::Probe { connect, configurations } => {
                 send(Box::pin(self.probe(*connect, configurations, limit)).await, &chunks).await
+            }
+            Source::Datastore { question, config } => {
+                let asking = self.datastore.ask(&root, config, *question, limit, max_bytes);
+                send(Box::pin(asking).await, &chunks).await
             }
         }
     }
