@@ -6,6 +6,7 @@
 
 mod bgp;
 mod conntrack;
+mod datastore;
 mod networkmanager;
 mod settings;
 
@@ -22,7 +23,8 @@ use crate::fix::{Applied, Change};
 use crate::host::Evidence;
 
 /// The checks, in the order in which they are run and shown.
-pub const CHECKS: &[Check] = &[bgp::CHECK, conntrack::CHECK, networkmanager::CHECK];
+pub const CHECKS: &[Check] =
+    &[bgp::CHECK, conntrack::CHECK, networkmanager::CHECK, datastore::CHECK];
 
 /// A subject of `calivet check`.
 #[derive(Debug)]

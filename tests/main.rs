@@ -12,6 +12,7 @@ mod bundles;
 mod check_bgp;
 mod conntrack;
 mod containers;
+mod datastore;
 mod diags_options;
 mod fake_bird;
 mod faults;

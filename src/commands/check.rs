@@ -1,6 +1,6 @@
 //! `calivet check`: what is wrong with this node.
 
-use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -35,14 +35,15 @@ pub(super) async fn run(
         .filter(|check| args.subject.as_ref().is_none_or(|subject| name(subject) == check.name))
         .collect();
     let host = host(options, TIMEOUT)?;
-    let mut report = report(&host, &checks, &asked).await;
+    let config = &options.config;
+    let mut report = report(&host, config, &checks, &asked).await;
     let mut is_mended = true;
     if args.mending.fix {
         let (applied, fixed) = mend(&host, &report, &args.mending, output).await?;
         is_mended = fixed;
         if applied.iter().any(|applied| applied.outcome == Effect::Done) {
             // What holds after the change is what counts.
-            report = self::report(&host, &checks, &asked).await;
+            report = self::report(&host, config, &checks, &asked).await;
         }
         report.changes = Some(applied);
     }
@@ -60,10 +61,10 @@ pub(super) async fn run(
 }
 
 /// Reads what the checks want, once for all, and lets each judge.
-async fn report(host: &Host, checks: &[&Check], asked: &Asked) -> Report {
+async fn report(host: &Host, config: &Path, checks: &[&Check], asked: &Asked) -> Report {
     let mut evidence = host.evidence(collectors::FIRST, &[]).await;
     evidence.extend(host.evidence(&collectors::then(&evidence), &[]).await);
-    let node = Node::from_evidence(&evidence);
+    let node = Node { config: config.to_owned(), ..Node::from_evidence(&evidence) };
     let rows = checks.iter().map(|check| (check.reads)(&node, asked)).collect();
     read(host, rows, &mut evidence).await;
     if let Some(interval) = asked.interval {
@@ -83,12 +84,20 @@ async fn report(host: &Host, checks: &[&Check], asked: &Asked) -> Report {
 async fn read(host: &Host, rows: Vec<Rows>, evidence: &mut Evidence) {
     let mut artifacts: Vec<Artifact> = Vec::new();
     let mut trees: Vec<Tree> = Vec::new();
-    let mut paths = BTreeSet::new();
     for rows in rows {
-        artifacts.extend(rows.artifacts.into_iter().filter(|artifact| {
-            let path = artifact.path().into_owned();
-            evidence.get(&path).is_none() && paths.insert(path)
-        }));
+        for artifact in rows.artifacts {
+            if evidence.get(&artifact.path()).is_some() {
+                continue;
+            }
+            match artifacts.iter_mut().find(|known| known.path() == artifact.path()) {
+                // The check that waits longest decides; without a limit, it is the host's own.
+                Some(known) => {
+                    known.max_time =
+                        known.max_time.zip(artifact.max_time).map(|(one, other)| one.max(other));
+                }
+                None => artifacts.push(artifact),
+            }
+        }
         for tree in rows.trees {
             if !trees.contains(&tree) {
                 trees.push(tree);
@@ -130,7 +139,7 @@ async fn mend(
 fn asked(args: &cli::Check) -> Asked {
     let mut asked = Asked { probe: !args.no_probe, ..Asked::default() };
     match &args.subject {
-        None | Some(Subject::Bgp) => {}
+        None | Some(Subject::Bgp | Subject::Datastore) => {}
         Some(Subject::Conntrack(conntrack)) => {
             asked.interval = conntrack.interval;
             asked.warn_percent = conntrack.warn;
@@ -151,6 +160,7 @@ const fn name(subject: &Subject) -> &'static str {
         Subject::Bgp => "bgp",
         Subject::Conntrack(_) => "conntrack",
         Subject::NetworkManager(_) => "networkmanager",
+        Subject::Datastore => "datastore",
     }
 }
 
