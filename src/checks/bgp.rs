@@ -4,6 +4,7 @@
 //! BIRD's own words, the kernel's tables and a look at the peer tell which: [`peer`]. What is said as certain is so;
 //! where two causes fit, the likelier one is called likely.
 
+mod cluster;
 mod daemon;
 mod facts;
 mod firewall;
@@ -12,10 +13,12 @@ mod peer;
 mod probes;
 mod routes;
 
+use std::time::Duration;
+
 use super::{Asked, Check, Finding, Kind};
 use crate::bgp::looks;
 use crate::collectors::{self, Node, Rows};
-use crate::host::Evidence;
+use crate::host::{Evidence, Source};
 use facts::Facts;
 
 /// See the module.
@@ -33,6 +36,7 @@ pub(super) const CHECK: Check = Check {
         },
         Kind { id: "bgp.liveness", passes: "The liveness probe of calico/node finds BIRD live." },
         Kind { id: "bgp.routes", passes: "The kernel has the routes that BIRD gives it." },
+        Kind { id: "bgp.datastore", passes: "BIRD runs what the datastore says." },
     ],
     reads,
     later: |_, _| Rows::default(),
@@ -59,12 +63,24 @@ const READ: &[&str] = &[
     "network/sockets.json",
     firewall::PATH,
     looks::PATH,
+    "datastore/bgpconfigurations.json",
+    "datastore/bgppeers.json",
+    "datastore/ippools.json",
+    "datastore/nodes.json",
 ];
+
+/// How long this check waits for the datastore, which it can do without.
+const DATASTORE: Duration = Duration::from_secs(1);
 
 fn reads(node: &Node, asked: &Asked) -> Rows {
     let mut rows = collectors::at(node, READ);
     rows.artifacts.retain(|row| row.path() != looks::PATH);
     rows.artifacts.push(collectors::probes(node, asked.probe));
+    for row in &mut rows.artifacts {
+        if matches!(row.source, Source::Datastore { .. }) {
+            row.max_time = Some(DATASTORE);
+        }
+    }
     rows
 }
 
@@ -74,6 +90,7 @@ fn judge(evidence: &Evidence, asked: &Asked) -> Vec<Finding> {
     findings.extend(peer::judge(&facts));
     findings.extend(probes::judge(&facts));
     findings.extend(routes::judge(&facts));
+    findings.extend(cluster::judge(&facts));
     findings
 }
 
