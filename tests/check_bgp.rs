@@ -330,19 +330,17 @@ fn a_node_that_is_gone_and_one_that_moved_are_named_by_the_datastore() {
     let compared = findings(&report, "bgp.datastore")[0].clone();
     assert!(compared["summary"].as_str().unwrap().contains("node-51 (10.0.0.151)"), "{compared:#}");
 
-    let bundle = node.folder().join("stale.tar.gz");
-    run(node
-        .calivet()
-        .args([
-            "node",
-            "diags",
-            "-q",
-            "--only",
-            "bird,system,network,netfilter,calico,kernel,felix,datastore",
-        ])
-        .arg("--output-file")
-        .arg(&bundle));
-    assert_eq!(verdicts(&from(&bundle).json()), verdicts(&report));
+    for options in [&[][..], &["--obfuscate"]] {
+        let bundle = node.folder().join(format!("stale-{}.tar.gz", options.len()));
+        let only = "bird,system,network,netfilter,calico,kernel,felix,datastore";
+        run(node
+            .calivet()
+            .args(["node", "diags", "-q", "--only", only, "--output-file"])
+            .arg(&bundle)
+            .args(options));
+        let offline = from(&bundle).json();
+        assert_eq!(verdicts(&offline), verdicts(&report), "{options:?}: {offline:#}");
+    }
 
     // This node has another address there than here.
     node.run(&format!(

@@ -88,7 +88,10 @@ fn judge(evidence: &Evidence, _: &Asked) -> Vec<Finding> {
         return findings;
     }
     findings.extend(member::judge(&facts));
-    findings.extend(contents::judge(&facts));
+    // Who is not let in sees nothing else.
+    if facts.health.refusal.is_none() {
+        findings.extend(contents::judge(&facts));
+    }
     findings
 }
 

@@ -17,8 +17,7 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
-use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::{Mutex, OnceCell};
 use tokio::time::timeout;
 
@@ -27,14 +26,13 @@ use self::tls::Identity;
 use super::{Outcome, Reading};
 use crate::datastore::certificate::Certificate;
 use crate::datastore::health::{Cause, Endpoint, Failure, Health, Kind};
-use crate::datastore::resources::List;
 use crate::datastore::{Question, Resource, Secret};
 
 /// At most so many resources of a kind are kept.
 const MOST_ITEMS: usize = 10_000;
 
-/// The most bytes of one answer.
-const PAGE_BYTES: u64 = 8 << 20;
+/// The most bytes of one answer. Parsed, it takes some ten times that at worst.
+const PAGE_BYTES: u64 = 4 << 20;
 
 /// The first question: it proves that the endpoint answers, and needs no right.
 const FIRST: &str = "/version";
@@ -106,20 +104,43 @@ fn not_understood(path: &str) -> Refused {
     Refused::new(Outcome::Failed, format!("the answer to {path} is not understood"))
 }
 
-/// How many bytes may still be kept.
-struct Room {
-    left: u64,
+/// A list as it is read: text, for the parsed resources of a large cluster would take many times its memory.
+#[derive(Debug)]
+struct Listed {
+    source: String,
+    /// One resource a line.
+    items: Vec<u8>,
+    count: usize,
+    unreadable: u64,
+    truncated: bool,
+    max_bytes: u64,
 }
 
-impl Room {
-    /// Keeps a resource if there is room for it.
-    fn take(&mut self, items: &mut Vec<Value>, item: Value) -> bool {
-        // As it is written, with indentation.
-        let Ok(text) = serde_json::to_vec_pretty(&item) else { return true };
-        let Some(left) = self.left.checked_sub(text.len() as u64) else { return false };
-        self.left = left;
-        items.push(item);
-        true
+impl Listed {
+    /// Keeps a resource; `false`: there is no room for it.
+    #[must_use]
+    fn take(&mut self, item: &Value) -> bool {
+        let text = item.to_string();
+        let bytes = (self.items.len() + text.len() + 2) as u64;
+        self.truncated = self.count >= MOST_ITEMS || bytes > self.max_bytes;
+        if !self.truncated {
+            self.items.extend_from_slice(if self.count > 0 { b",\n" } else { b"\n" });
+            self.items.extend_from_slice(text.as_bytes());
+            self.count += 1;
+        }
+        !self.truncated
+    }
+
+    /// The document of [`crate::datastore::resources`].
+    fn document(&self) -> Vec<u8> {
+        let about = json!({"source": self.source, "truncated": self.truncated, "unreadable": self.unreadable});
+        let mut text = about.to_string().into_bytes();
+        // In the place of the brace that ends it.
+        text.pop();
+        text.extend_from_slice(b",\n\"items\":[");
+        text.extend_from_slice(&self.items);
+        text.extend_from_slice(b"\n]}\n");
+        text
     }
 }
 
@@ -150,10 +171,14 @@ impl Door {
             let prepared = self.prepared.get_or_init(|| settings::prepare(root, config, limit));
             let prepared = prepared.await.as_ref().map_err(Clone::clone)?;
             match question {
-                Question::Health => Ok((written(&examine(prepared).await), false)),
+                Question::Health => {
+                    let health = examine(prepared).await;
+                    // Texts and numbers are always JSON.
+                    Ok((serde_json::to_vec_pretty(&health).unwrap_or_default(), false))
+                }
                 Question::All(resource) => {
                     let list = self.list(prepared, resource, max_bytes).await?;
-                    Ok((written(&list), list.truncated))
+                    Ok((list.document(), list.truncated))
                 }
             }
         };
@@ -183,7 +208,7 @@ impl Door {
         prepared: &Prepared,
         resource: Resource,
         max_bytes: u64,
-    ) -> Result<List, Refused> {
+    ) -> Result<Listed, Refused> {
         let line = self.line.get_or_init(|| async { Mutex::new(connect(prepared).await) });
         let mut held = line.await.lock().await;
         // Whoever is cut off in the middle of an answer leaves no connection for the next.
@@ -196,16 +221,23 @@ impl Door {
                 return Err(refused);
             }
         };
-        let mut room = Room { left: max_bytes.saturating_sub(4 << 10) };
+        let mut listed = Listed {
+            source: String::new(),
+            items: Vec::new(),
+            count: 0,
+            unreadable: 0,
+            truncated: false,
+            max_bytes: max_bytes.saturating_sub(4 << 10),
+        };
         let list = match prepared.kind {
-            Kind::Etcd => etcd::list(&mut line, resource, &mut room).await,
-            Kind::Kubernetes => self.kubernetes(&mut line, prepared, resource, &mut room).await,
+            Kind::Etcd => etcd::list(&mut line, resource, &mut listed).await,
+            Kind::Kubernetes => self.kubernetes(&mut line, prepared, resource, &mut listed).await,
         };
         *held = match (line.is_broken(), &list) {
             (true, Err(refused)) => Err(refused.clone()),
             _ => Ok(line),
         };
-        list
+        list.map(|()| listed)
     }
 
     async fn kubernetes(
@@ -213,8 +245,8 @@ impl Door {
         line: &mut Line,
         prepared: &Prepared,
         resource: Resource,
-        room: &mut Room,
-    ) -> Result<List, Refused> {
+        listed: &mut Listed,
+    ) -> Result<(), Refused> {
         // Nodes are the API's own.
         let group = match resource {
             Resource::Nodes => "",
@@ -223,14 +255,8 @@ impl Door {
                 self.group.get_or_init(|| find).await.as_deref().map_err(Clone::clone)?
             }
         };
-        kubernetes::list(line, resource, group, room).await
+        kubernetes::list(line, resource, group, listed).await
     }
-}
-
-/// A document.
-fn written<T: Serialize>(document: &T) -> Vec<u8> {
-    // Texts, numbers and JSON are always JSON.
-    serde_json::to_vec_pretty(document).unwrap_or_default()
 }
 
 /// A connection to the endpoint that answers first.

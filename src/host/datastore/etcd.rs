@@ -13,9 +13,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::line::{Answer, Line};
-use super::{MOST_ITEMS, PAGE_BYTES, Refused, Room, cut_down, not_understood};
+use super::{Listed, PAGE_BYTES, Refused, cut_down, not_understood};
 use crate::datastore::health::Health;
-use crate::datastore::resources::List;
 use crate::datastore::{Resource, Secret};
 use crate::host::Outcome;
 
@@ -27,6 +26,9 @@ const PAGE: u64 = 500;
 
 /// What an etcd says that has its authentication off (`rpctypes.ErrGRPCAuthNotEnabled`).
 const AUTH_OFF: &str = "authentication is not enabled";
+
+/// What an etcd says to a user whose roles do not allow something (`rpctypes.ErrGRPCPermissionDenied`).
+const MAY_NOT: &str = "permission denied";
 
 /// Asks for a token, which is then shown with each question.
 pub(super) async fn log_in(line: &mut Line, name: &str, password: &Secret) -> Result<(), Refused> {
@@ -73,7 +75,10 @@ pub(super) async fn examine(line: &mut Line, health: &mut Health) {
         "limit": 1, "keys_only": true});
     match question(line, "/v3/kv/range", Some(range)).await {
         Ok(said) => health.keys = Some(number(&said["count"]).unwrap_or(0)),
-        Err(why) if why.is_auth() => health.refusal = Some(why.reason),
+        // Who is known and may not read these is let in all the same.
+        Err(why) if why.is_auth() && !why.reason.contains(MAY_NOT) => {
+            health.refusal.get_or_insert(why.reason);
+        }
         Err(why) => health.unknown.push(format!("Calico's keys: {}", why.reason)),
     }
 }
@@ -82,10 +87,10 @@ pub(super) async fn examine(line: &mut Line, health: &mut Health) {
 pub(super) async fn list(
     line: &mut Line,
     resource: Resource,
-    room: &mut Room,
-) -> Result<List, Refused> {
+    listed: &mut Listed,
+) -> Result<(), Refused> {
     let prefix = format!("/calico/resources/v3/projectcalico.org/{}/", resource.plural());
-    let mut list = List { source: format!("{}{prefix}", line.url()), ..List::default() };
+    listed.source = format!("{}{prefix}", line.url());
     let end = encode(&after(&prefix));
     let mut from = prefix.into_bytes();
     loop {
@@ -93,23 +98,16 @@ pub(super) async fn list(
         let said = question(line, "/v3/kv/range", Some(range)).await?;
         let pairs = said["kvs"].as_array().map(Vec::as_slice).unwrap_or_default();
         for pair in pairs {
-            if list.items.len() >= MOST_ITEMS {
-                list.truncated = true;
-                return Ok(list);
-            }
             let value = pair["value"].as_str().and_then(|value| STANDARD.decode(value).ok());
             let item = value.and_then(|value| serde_json::from_slice::<Value>(&value).ok());
-            let Some(item) = item.filter(Value::is_object) else {
-                list.unreadable += 1;
-                continue;
-            };
-            if !room.take(&mut list.items, cut_down(item)) {
-                list.truncated = true;
-                return Ok(list);
+            match item.filter(Value::is_object) {
+                None => listed.unreadable += 1,
+                Some(item) if listed.take(&cut_down(item)) => {}
+                Some(_) => return Ok(()),
             }
         }
         if said["more"] != true {
-            return Ok(list);
+            return Ok(());
         }
         // The next key that there can be.
         let last = pairs.last().and_then(|pair| STANDARD.decode(pair["key"].as_str()?).ok());
@@ -160,7 +158,7 @@ fn refusal(answer: &Answer) -> Option<Refused> {
     let message = said["error"].as_str().or_else(|| said["message"].as_str());
     let message = message.map_or_else(|| format!("HTTP {}", answer.status), str::to_owned);
     // The words of `rpctypes`: the status is 400, 401 or 403, by the version.
-    let is_auth = ["user name", "authentication failed", "invalid auth token", "permission denied"]
+    let is_auth = ["user name", "authentication failed", "invalid auth token", MAY_NOT]
         .iter()
         .any(|words| message.contains(words))
         || matches!(answer.status, 401 | 403);

@@ -10,10 +10,10 @@
 use serde_json::{Map, Value, json};
 
 use super::line::{Answer, Line};
-use super::{MOST_ITEMS, PAGE_BYTES, Refused, Room, cut_down, not_understood};
+use super::{Listed, PAGE_BYTES, Refused, cut_down, not_understood};
 use crate::datastore::Resource;
 use crate::datastore::health::Health;
-use crate::datastore::resources::{ANNOTATION, List};
+use crate::datastore::resources::ANNOTATION;
 use crate::host::Outcome;
 
 /// Both groups under which Calico's resources may be served, that of the custom resources behind the API first
@@ -27,14 +27,19 @@ const PAGE: u32 = 100;
 pub(super) async fn examine(line: &mut Line, health: &mut Health) {
     match question(line, "/version").await {
         Ok(said) => health.version = said["gitVersion"].as_str().map(str::to_owned),
-        Err(why) if why.is_auth() => health.refusal = Some(why.reason),
+        Err(why) if is_stranger(&why) => health.refusal = Some(why.reason),
         Err(why) => health.unknown.push(format!("/version: {}", why.reason)),
     }
     match groups(line).await {
         Ok(groups) => health.groups = Some(groups),
-        Err(why) if why.is_auth() => health.refusal = Some(why.reason),
+        Err(why) if is_stranger(&why) => health.refusal = Some(why.reason),
         Err(why) => health.unknown.push(format!("/apis: {}", why.reason)),
     }
+}
+
+/// Whether who asks is not known at all; somebody who is known may ask all of that.
+fn is_stranger(why: &Refused) -> bool {
+    why.reason.starts_with("the API server answered 401") || why.reason.contains("system:anonymous")
 }
 
 /// Calico's groups that are served.
@@ -63,13 +68,13 @@ pub(super) async fn list(
     line: &mut Line,
     resource: Resource,
     group: &str,
-    room: &mut Room,
-) -> Result<List, Refused> {
+    listed: &mut Listed,
+) -> Result<(), Refused> {
     let base = match resource {
         Resource::Nodes => "/api/v1/nodes".to_owned(),
         other => format!("/apis/{group}/{}", other.plural()),
     };
-    let mut list = List { source: format!("{}{base}", line.url()), ..List::default() };
+    listed.source = format!("{}{base}", line.url());
     let mut more = String::new();
     loop {
         let path = if more.is_empty() {
@@ -80,8 +85,8 @@ pub(super) async fn list(
         let mut said = match question(line, &path).await {
             Err(why) if !more.is_empty() && why.outcome == Outcome::Missing => {
                 // 410: what was begun has expired. What came is kept.
-                list.truncated = true;
-                return Ok(list);
+                listed.truncated = true;
+                return Ok(());
             }
             said => said?,
         };
@@ -92,19 +97,14 @@ pub(super) async fn list(
         };
         let is_empty = items.is_empty();
         for item in items {
-            if list.items.len() >= MOST_ITEMS {
-                list.truncated = true;
-                return Ok(list);
-            }
             let item = if resource == Resource::Nodes { node(&item) } else { cut_down(item) };
-            if !room.take(&mut list.items, item) {
-                list.truncated = true;
-                return Ok(list);
+            if !listed.take(&item) {
+                return Ok(());
             }
         }
         let next = said["metadata"]["continue"].as_str().unwrap_or_default();
         if next.is_empty() {
-            return Ok(list);
+            return Ok(());
         }
         if is_empty || next == more {
             return Err(not_understood(&base));
