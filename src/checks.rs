@@ -7,6 +7,7 @@
 mod bgp;
 mod conntrack;
 mod datastore;
+mod environment;
 mod networkmanager;
 mod settings;
 
@@ -24,7 +25,7 @@ use crate::host::Evidence;
 
 /// The checks, in the order in which they are run and shown.
 pub const CHECKS: &[Check] =
-    &[bgp::CHECK, conntrack::CHECK, networkmanager::CHECK, datastore::CHECK];
+    &[bgp::CHECK, conntrack::CHECK, datastore::CHECK, environment::CHECK, networkmanager::CHECK];
 
 /// A subject of `calivet check`.
 #[derive(Debug)]

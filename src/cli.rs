@@ -188,6 +188,14 @@ Examples:
     Bgp,
     /// Is the connection tracking table full, who fills it, what will its limit be after a reboot?
     Conntrack(Conntrack),
+    /// By which settings is the datastore reached, and did they survive sudo?
+    #[command(after_help = "\
+Examples:
+  calivet check environment
+  sudo -E calivet check environment          with the variables of your own environment
+  sudo calivet check environment -c FILE     with this configuration file of calicoctl's
+  calivet check environment --from diags-20261123_023326.tar.gz")]
+    Environment,
     /// Which of Calico's interfaces does `NetworkManager` take, and which line decides?
     #[command(name = "networkmanager")]
     NetworkManager(NetworkManager),

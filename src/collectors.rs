@@ -209,6 +209,12 @@ pub fn networkmanager(node: &Node) -> Rows {
     rows(&networkmanager::COLLECTOR, node)
 }
 
+/// What calicoctl, with the user's settings, would reach the datastore by.
+#[must_use]
+pub fn environment(node: &Node) -> Artifact {
+    calico::environment(node)
+}
+
 /// The links, their addresses and the rules, as the kernel has them.
 #[must_use]
 pub fn links() -> Vec<Artifact> {

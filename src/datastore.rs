@@ -4,6 +4,7 @@
 //! environment.
 
 pub mod certificate;
+pub mod environment;
 pub mod health;
 pub mod kubeconfig;
 pub mod resources;

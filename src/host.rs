@@ -15,6 +15,7 @@ mod command;
 mod datastore;
 mod dbus;
 pub mod enter;
+mod environment;
 mod file;
 mod http;
 mod kernel_log;

@@ -10,6 +10,7 @@
 
 mod bundles;
 mod check_bgp;
+mod check_environment;
 mod conntrack;
 mod containers;
 mod datastore;

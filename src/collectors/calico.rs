@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::datastore::{environment, settings};
+
 use super::{Artifact, Collector, NAME_BYTES, Node, Rows, Source, Tree};
 
 /// The node's name as Calico knows it, written by calico-node when it has started.
@@ -24,6 +26,13 @@ pub(super) const COLLECTOR: Collector = Collector {
     more,
 };
 
+/// What calicoctl, with the user's settings, would reach the datastore by.
+pub(super) fn environment(node: &Node) -> Artifact {
+    let is_named = !node.config.as_os_str().is_empty();
+    let config = if is_named { node.config.clone() } else { settings::DEFAULT_PATH.into() };
+    Artifact::new(Cow::Borrowed(environment::PATH), Source::Environment { config })
+}
+
 /// Credentials in the container of calico-node: its API token, and its key for Typha or etcd.
 const CONTAINED: [&str; 3] = [
     "/var/run/secrets/kubernetes.io/serviceaccount/token",
@@ -33,7 +42,7 @@ const CONTAINED: [&str; 3] = [
 
 fn more(node: &Node) -> Rows {
     let file = |path: String| Artifact::new(Cow::Borrowed(""), Source::File(Cow::Owned(path)));
-    let mut artifacts = Vec::new();
+    let mut artifacts = vec![environment(node)];
     // The default file is in the folder above.
     if node.config.is_absolute() && !node.config.starts_with("/etc/calico") {
         artifacts.push(file(node.config.display().to_string()));

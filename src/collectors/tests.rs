@@ -82,6 +82,7 @@ fn files_and_folders_are_absolute_and_questions_are_single_lines() {
                 | Source::Netlink(_)
                 | Source::NetworkManager
                 | Source::Probe { .. }
+                | Source::Environment { .. }
                 | Source::Datastore { .. } => {}
             }
         }

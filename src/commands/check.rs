@@ -1,6 +1,5 @@
 //! `calivet check`: what is wrong with this node.
 
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -35,15 +34,14 @@ pub(super) async fn run(
         .filter(|check| args.subject.as_ref().is_none_or(|subject| name(subject) == check.name))
         .collect();
     let host = host(options, TIMEOUT)?;
-    let config = &options.config;
-    let mut report = report(&host, config, &checks, &asked).await;
+    let mut report = report(&host, options, &checks, &asked).await;
     let mut is_mended = true;
     if args.mending.fix {
         let (applied, fixed) = mend(&host, &report, &args.mending, output).await?;
         is_mended = fixed;
         if applied.iter().any(|applied| applied.outcome == Effect::Done) {
             // What holds after the change is what counts.
-            report = self::report(&host, config, &checks, &asked).await;
+            report = self::report(&host, options, &checks, &asked).await;
         }
         report.changes = Some(applied);
     }
@@ -61,10 +59,10 @@ pub(super) async fn run(
 }
 
 /// Reads what the checks want, once for all, and lets each judge.
-async fn report(host: &Host, config: &Path, checks: &[&Check], asked: &Asked) -> Report {
+async fn report(host: &Host, options: &Options, checks: &[&Check], asked: &Asked) -> Report {
     let mut evidence = host.evidence(collectors::FIRST, &[]).await;
     evidence.extend(host.evidence(&collectors::then(&evidence), &[]).await);
-    let node = Node { config: config.to_owned(), ..Node::from_evidence(&evidence) };
+    let node = Node { config: options.config.clone(), ..Node::from_evidence(&evidence) };
     let rows = checks.iter().map(|check| (check.reads)(&node, asked)).collect();
     read(host, rows, &mut evidence).await;
     if let Some(interval) = asked.interval {
@@ -139,7 +137,7 @@ async fn mend(
 fn asked(args: &cli::Check) -> Asked {
     let mut asked = Asked { probe: !args.no_probe, ..Asked::default() };
     match &args.subject {
-        None | Some(Subject::Bgp | Subject::Datastore) => {}
+        None | Some(Subject::Bgp | Subject::Datastore | Subject::Environment) => {}
         Some(Subject::Conntrack(conntrack)) => {
             asked.interval = conntrack.interval;
             asked.warn_percent = conntrack.warn;
@@ -159,6 +157,7 @@ const fn name(subject: &Subject) -> &'static str {
     match subject {
         Subject::Bgp => "bgp",
         Subject::Conntrack(_) => "conntrack",
+        Subject::Environment => "environment",
         Subject::NetworkManager(_) => "networkmanager",
         Subject::Datastore => "datastore",
     }

@@ -95,7 +95,9 @@ impl Diags<'_> {
             tokio::spawn(async move { plan::survey(&host, side_by_side, limit).await })
         };
         let node = unless(&self.stop, surveyed).await.and_then(Result::ok);
-        let node = plan::wanted(node.unwrap_or_else(Node::unknown), options, args);
+        let mut node = plan::wanted(node.unwrap_or_else(Node::unknown), options, args);
+        let credentials = environment::credentials(&host, &node, self.first());
+        node.credentials = unless(&self.stop, credentials).await.unwrap_or_default();
         let (tasks, left_out) = plan::select(&node, args);
         if args.dry_run {
             return plan::dry_run(&tasks, &left_out, output);

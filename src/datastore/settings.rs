@@ -52,6 +52,8 @@ pub struct Settings {
     pub ignored: Vec<String>,
     /// Mistakes.
     pub problems: Vec<Problem>,
+    /// The URLs of the datastore, each for itself.
+    pub endpoints: Vec<Endpoint>,
     /// Files that the settings name.
     pub files: Vec<Named>,
     /// What calicoctl would connect to; `None` if it would not even try.
@@ -85,6 +87,21 @@ pub struct Problem {
     pub what: String,
     /// Whether calicoctl refuses to go on.
     pub refused: bool,
+}
+
+/// A URL of the datastore.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Endpoint {
+    /// The setting's key.
+    pub setting: String,
+    /// As far as it can be shown.
+    pub shown: String,
+    /// `http`, `https`; `None` where it is no URL.
+    pub scheme: Option<String>,
+    /// Why it is no URL.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wrong: Option<String>,
 }
 
 /// A file that a setting names.
@@ -147,12 +164,11 @@ pub fn settings(file: &File, environment: &BTreeMap<String, String>) -> Settings
         }
     };
     values.retain(|_, value| !value.text.is_empty());
-    let (origin, ignored) = match file {
-        File::Absent => (Origin::Environment, Vec::new()),
-        _ => {
-            let set = variables::set(environment).into_iter().map(|(name, _)| name);
-            (Origin::File, set.collect())
-        }
+    let (origin, ignored) = if *file == File::Absent {
+        (Origin::Environment, Vec::new())
+    } else {
+        let set = variables::set(environment).into_iter().map(|(name, _)| name);
+        (Origin::File, set.collect())
     };
     let store = store(&mut values, &mut problems);
     check(store, &values, &mut problems);
@@ -161,6 +177,7 @@ pub fn settings(file: &File, environment: &BTreeMap<String, String>) -> Settings
         origin,
         effective: SETTINGS.iter().filter_map(|setting| effective(setting, &values)).collect(),
         ignored,
+        endpoints: endpoints(store, &values),
         files: named(store, &values),
         connection: (!is_refused).then(|| connection(store, &values)),
         problems,
@@ -185,7 +202,6 @@ fn from_environment(environment: &BTreeMap<String, String>, problems: &mut Vec<P
             continue;
         };
         let text = match setting.kind {
-            Kind::Text | Kind::Urls => value.clone(),
             Kind::Switch => match value.as_str() {
                 "1" | "t" | "T" | "TRUE" | "true" | "True" => "true".to_owned(),
                 "0" | "f" | "F" | "FALSE" | "false" | "False" => "false".to_owned(),
@@ -198,7 +214,7 @@ fn from_environment(environment: &BTreeMap<String, String>, problems: &mut Vec<P
                 problems.push(Problem::refused(0, &format!("{name} must be a number")));
                 continue;
             }
-            Kind::Number => value.clone(),
+            Kind::Text | Kind::Urls | Kind::Number => value.clone(),
         };
         values.insert(setting.key, Value { text, variable: Some(name.clone()), line: None });
     }
@@ -245,10 +261,10 @@ fn check(store: Store, values: &Values, problems: &mut Vec<Problem>) {
     };
     match (values.contains_key("etcdEndpoints"), values.contains_key("etcdDiscoverySrv")) {
         (true, true) => {
-            refuse("etcdDiscoverySrv", "etcdEndpoints and etcdDiscoverySrv are both set")
+            refuse("etcdDiscoverySrv", "etcdEndpoints and etcdDiscoverySrv are both set");
         }
         (false, false) => {
-            refuse("datastoreType", "the datastore is etcd, and no endpoint of it is named")
+            refuse("datastoreType", "the datastore is etcd, and no endpoint of it is named");
         }
         _ => {}
     }
@@ -289,6 +305,30 @@ fn effective(setting: &Setting, values: &Values) -> Option<Effective> {
     };
     let setting = setting.key.to_owned();
     Some(Effective { setting, shown, variable: value.variable.clone(), line: value.line })
+}
+
+/// The URLs that matter for this datastore.
+fn endpoints(store: Store, values: &Values) -> Vec<Endpoint> {
+    let (setting, urls) = match store {
+        Store::Etcd => ("etcdEndpoints", values.get("etcdEndpoints")),
+        Store::Kubernetes => ("k8sAPIEndpoint", values.get("k8sAPIEndpoint")),
+    };
+    let urls = urls.map_or(Vec::new(), |value| match store {
+        Store::Etcd => value.text.split(',').collect(),
+        Store::Kubernetes => vec![value.text.as_str()],
+    });
+    // A comma in a password makes two halves of it: then none is shown.
+    let is_broken = urls.iter().any(|url| url.contains('@') && !url.contains("://"));
+    let endpoint = |text| {
+        let (shown, scheme, wrong) = match url::parse(text) {
+            Ok(url) if !is_broken => (url.shown, Some(url.scheme), None),
+            Ok(_) => (url::NO_URL.to_owned(), None, Some("it is part of another".to_owned())),
+            Err(wrong) if is_broken => (url::NO_URL.to_owned(), None, Some(wrong)),
+            Err(wrong) => (url::shown(text), None, Some(wrong)),
+        };
+        Endpoint { setting: setting.to_owned(), shown, scheme, wrong }
+    };
+    urls.into_iter().map(endpoint).collect()
 }
 
 /// Files that matter for this datastore.

@@ -7,6 +7,9 @@
 /// What stands in the place of what is not shown.
 pub const SECRET: &str = "[secret]";
 
+/// What stands in the place of what is no URL, for it may be half a password.
+pub const NO_URL: &str = "[no URL]";
+
 /// A URL, as far as it can be shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Url {
@@ -68,7 +71,7 @@ pub fn shown(list: &str) -> String {
     let urls: Vec<&str> = list.split(',').collect();
     // A comma in a password makes two halves of it.
     if urls.iter().any(|url| url.contains('@') && !url.contains("://")) {
-        return "[no URL]".to_owned();
+        return NO_URL.to_owned();
     }
     let shown: Vec<String> = urls
         .into_iter()
@@ -81,8 +84,9 @@ pub fn shown(list: &str) -> String {
 fn shown_host(text: &str) -> String {
     match is_host(text.trim()) {
         Ok(()) => text.to_owned(),
-        Err(_) => parse(text.trim())
-            .map_or_else(|_| "[no URL]".to_owned(), |url| format!(" {}", url.shown)),
+        Err(_) => {
+            parse(text.trim()).map_or_else(|_| NO_URL.to_owned(), |url| format!(" {}", url.shown))
+        }
     }
 }
 

@@ -77,6 +77,13 @@ pub enum Source {
     /// What `NetworkManager` says of itself and its devices over the system's bus, as JSON
     /// ([`crate::networkmanager::live::View`]).
     NetworkManager,
+    /// What calicoctl would use to reach the datastore, by its configuration file and calivet's own environment, and
+    /// the state of the files that it names, as JSON ([`crate::datastore::environment::Environment`]). No secret is
+    /// in it.
+    Environment {
+        /// The configuration file; relative to the folder in which calivet runs.
+        config: PathBuf,
+    },
     /// The way to each BGP peer whose session is down, and whether it can be connected to, as JSON
     /// ([`crate::bgp::looks`]): a bounded active look.
     Probe {
@@ -205,6 +212,9 @@ impl Artifact {
             Source::KernelLog => "/dev/kmsg".to_owned(),
             Source::Netlink(dump) => format!("netlink: {}", dump.question()),
             Source::NetworkManager => "D-Bus: org.freedesktop.NetworkManager".to_owned(),
+            Source::Environment { config } => {
+                format!("calivet's own environment, {}", config.display())
+            }
             Source::Probe { connect: true, .. } => {
                 "connections to BGP peers that are down".to_owned()
             }

@@ -32,8 +32,10 @@ const API_VERSION: &str = "projectcalico.org/v3";
 const KIND: &str = "CalicoAPIConfig";
 /// The keys of the file itself.
 const KEYS: [&str; 4] = ["apiVersion", "kind", "metadata", "spec"];
-/// Of a parser's message no more is told.
+/// A parser's message that is longer is not told.
 const MAX_MESSAGE: usize = 160;
+/// Of more mistakes no more is told.
+const MAX_PROBLEMS: usize = 20;
 
 /// What the file gives, and what is wrong with it.
 pub(super) fn parse(text: &str) -> (Vec<Given>, Vec<Problem>) {
@@ -86,6 +88,7 @@ pub(super) fn parse(text: &str) -> (Vec<Given>, Vec<Problem>) {
             problems.push(Problem::refused(line, &format!("{name} {is}: it must be {wanted}")));
         }
     }
+    problems.truncate(MAX_PROBLEMS);
     (given, problems)
 }
 
@@ -102,11 +105,12 @@ fn entry(key: &Spanned<String>, value: &Value) -> Result<Option<Given>, Problem>
     let value = match (setting.kind, value) {
         // A key without a value leaves the setting as it is.
         (_, Value::Null) => return Ok(None),
-        // A number or a truth value in the place of a text is taken for its text.
         (Kind::Text | Kind::Urls, Value::String(text)) => text.clone(),
-        (Kind::Text | Kind::Urls, Value::Number(_) | Value::Bool(_)) => value.to_string(),
+        // A number or a truth value in the place of a text is taken for its text.
+        (Kind::Text | Kind::Urls, Value::Number(_) | Value::Bool(_))
+        | (Kind::Switch, Value::Bool(_))
+        | (Kind::Number, Value::Number(_)) => value.to_string(),
         (Kind::Text | Kind::Urls, _) => return wrong("it must be a text"),
-        (Kind::Switch, Value::Bool(_)) | (Kind::Number, Value::Number(_)) => value.to_string(),
         (Kind::Switch, _) => return wrong("it must be true or false, without quotation marks"),
         (Kind::Number, _) => return wrong("it must be a number"),
     };
@@ -175,9 +179,9 @@ fn syntax(text: &str, error: &Error) -> Problem {
     let number = usize::try_from(line).unwrap_or(0);
     let near = text.lines().skip(number.saturating_sub(2)).take(3);
     let mut words = near.flat_map(|line| line.split(|letter: char| !letter.is_alphanumeric()));
-    let repeats = words.any(|word| word.len() > 2 && message.contains(word));
     let what = "it is no YAML and no JSON";
-    if repeats || message.is_empty() || message.len() > MAX_MESSAGE {
+    let is_short = (1..=MAX_MESSAGE).contains(&message.len());
+    if !is_short || words.any(|word| word.len() > 2 && message.contains(word)) {
         return Problem::refused(line, what);
     }
     Problem::refused(line, &format!("{what}: {message}"))

@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 const HEAD: &str = "apiVersion: projectcalico.org/v3\nkind: CalicoAPIConfig\nmetadata:\nspec:\n";
@@ -281,4 +283,14 @@ fn no_secret_is_told() {
         .problems
     );
     assert!(!told.contains(secret), "{told}");
+}
+
+proptest! {
+    #[test]
+    fn any_text_and_any_values_are_survived(spec in "([ -~\n]|  etcdEndpoints: |\n  etcdKey: |[{]|---\n){0,60}", value in "\\PC{0,40}") {
+        let file = File::Text(format!("{HEAD}{spec}"));
+        let _ = settings(&file, &BTreeMap::new());
+        let all = variables::all().map(|(name, _)| (name, value.clone())).collect();
+        let _ = settings(&File::Absent, &all);
+    }
 }
