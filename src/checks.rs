@@ -8,8 +8,10 @@ mod bgp;
 mod conntrack;
 mod datastore;
 mod environment;
+pub mod explained;
 mod networkmanager;
 mod settings;
+pub mod suppressions;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -22,6 +24,7 @@ use serde_json::{Map, Value};
 use crate::collectors::{Node, Rows};
 use crate::fix::{Applied, Change};
 use crate::host::Evidence;
+use suppressions::Suppressed;
 
 /// The checks, in the order in which they are run and shown.
 pub const CHECKS: &[Check] =
@@ -122,6 +125,9 @@ pub struct Finding {
     pub remedy: Vec<String>,
     /// Where it is explained: a heading in the documentation.
     pub docs: String,
+    /// That it is known and accepted: then it does not count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub suppressed: Option<Suppressed>,
     /// What `--fix` would do about it.
     #[serde(skip)]
     pub changes: Vec<Change>,
@@ -140,6 +146,7 @@ impl Finding {
             evidence: Map::new(),
             remedy: Vec::new(),
             docs: format!("docs/checks.md#{}", id.replace('.', "")),
+            suppressed: None,
             changes: Vec::new(),
         }
     }
@@ -202,6 +209,14 @@ pub struct Summary {
     pub unknown: usize,
     /// What does not apply.
     pub skip: usize,
+    /// What is known and accepted, and so counts nowhere else.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub suppressed: usize,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+const fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 impl Report {
@@ -211,6 +226,7 @@ impl Report {
         let mut summary = Summary::default();
         for finding in &findings {
             *match finding.level {
+                _ if finding.suppressed.is_some() => &mut summary.suppressed,
                 Level::Ok => &mut summary.ok,
                 Level::Info => &mut summary.info,
                 Level::Warn => &mut summary.warn,
@@ -227,10 +243,15 @@ impl Report {
 #[must_use]
 pub fn run(check: &Check, evidence: &Evidence, asked: &Asked) -> Vec<Finding> {
     catch_unwind(AssertUnwindSafe(|| (check.judge)(evidence, asked))).unwrap_or_else(|_| {
-        let summary = "a fault of calivet's own: please report it with the bundle of this node";
-        let kinds = check.finds.iter().take(1);
-        kinds.map(|kind| Finding::new(kind.id, Level::Unknown, summary)).collect()
+        unknown(check, "a fault of calivet's own: please report it with the bundle of this node")
     })
+}
+
+/// What stands for the verdict of a check that gave none.
+#[must_use]
+pub fn unknown(check: &Check, summary: &str) -> Vec<Finding> {
+    let kinds = check.finds.iter().take(1);
+    kinds.map(|kind| Finding::new(kind.id, Level::Unknown, summary)).collect()
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use bytesize::ByteSize;
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::checks::CHECKS;
 use crate::collectors::COLLECTORS;
 
 /// Vet a Calico node: BGP status, and a diagnostics bundle that is safe to share
@@ -31,7 +32,8 @@ pub struct Cli {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Options of every command")]
 pub struct Options {
-    /// `table` and `wide` for people, `json` and `yaml` for scripts; stdout carries nothing else
+    /// `table` and `wide` for people, `json` and `yaml` for scripts (`check`: also `short` and `junit`); stdout
+    /// carries nothing else
     #[arg(short, long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Format,
 
@@ -89,10 +91,28 @@ pub enum Format {
     Table,
     /// For people who want it all.
     Wide,
+    /// `check` only: what is not well.
+    Short,
     /// One JSON document.
     Json,
     /// One YAML document.
     Yaml,
+    /// `check` only: `JUnit`'s XML, as continuous integration reads it.
+    Junit,
+}
+
+impl Format {
+    /// Whether it is one document for scripts, with the fields of a schema.
+    #[must_use]
+    pub const fn is_document(self) -> bool {
+        matches!(self, Self::Json | Self::Yaml)
+    }
+
+    /// Whether people read it.
+    #[must_use]
+    pub const fn is_for_people(self) -> bool {
+        matches!(self, Self::Table | Self::Wide | Self::Short)
+    }
 }
 
 /// When output is coloured.
@@ -130,6 +150,20 @@ pub enum Command {
     Node(Node),
     /// What is wrong with this node: every check, or one subject in depth
     Check(Check),
+    /// What a finding means, why it matters, how it is proved and mended; without ID, the list of all
+    Explain(Explain),
+}
+
+/// `explain`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  calivet explain bgp.peer         what a finding of `check bgp` means
+  calivet explain conntrack        all of a subject
+  calivet explain                  the ids of all findings")]
+pub struct Explain {
+    /// The id of a finding, such as `conntrack.usage`, or a check
+    pub id: Option<String>,
 }
 
 /// `check`.
@@ -139,6 +173,9 @@ Levels: ok, info, warn, fail, unknown (could not be determined), skip (does not 
 
 Examples:
   sudo calivet check                       every check, a line each, and what mends what fails
+  sudo calivet check -o short              only what is not well
+  sudo calivet check --only bgp,felix
+  sudo calivet check --wait 60s            after a change: look again until all is well, for a minute at most
   sudo calivet check -o json | jq '.findings[] | select(.level == \"fail\")'
   calivet check --from diags-20261123_023326.tar.gz")]
 pub struct Check {
@@ -146,9 +183,41 @@ pub struct Check {
     #[command(subcommand)]
     pub subject: Option<Subject>,
 
-    /// Let warnings count as failures in the exit status
-    #[arg(long, global = true)]
+    /// Run only these checks
+    #[arg(
+        long,
+        value_name = "CHECK",
+        value_delimiter = ',',
+        value_parser = checks(),
+        conflicts_with = "skip"
+    )]
+    pub only: Vec<String>,
+
+    /// Leave out these checks
+    #[arg(
+        long,
+        value_name = "CHECK",
+        value_delimiter = ',',
+        value_parser = checks(),
+        hide_possible_values = true
+    )]
+    pub skip: Vec<String>,
+
+    /// What counts as a failure in the exit status
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "LEVEL")]
+    pub fail_on: FailOn,
+
+    /// Let warnings count as failures: the same as `--fail-on warn`
+    #[arg(long, global = true, conflicts_with = "fail_on")]
     pub strict: bool,
+
+    /// Look again until nothing is wrong or unknown, but for no longer than this
+    #[arg(long, global = true, value_name = "DURATION", value_parser = duration, conflicts_with = "from")]
+    pub wait: Option<Duration>,
+
+    /// A file of findings that are known and accepted, each with a reason and the day on which that ends
+    #[arg(long, global = true, value_name = "FILE")]
+    pub suppressions: Option<PathBuf>,
 
     /// Be passive: no bounded look at BGP peers that are down
     #[arg(long, global = true)]
@@ -157,6 +226,16 @@ pub struct Check {
     /// Whether and how to mend.
     #[command(flatten)]
     pub mending: Mending,
+}
+
+/// From which level on a finding counts as a failure.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum FailOn {
+    /// Warnings and failures.
+    Warn,
+    /// Failures.
+    #[default]
+    Fail,
 }
 
 /// Whether and how `check` mends what it finds.
@@ -387,6 +466,15 @@ fn collectors() -> PossibleValuesParser {
     COLLECTORS
         .iter()
         .map(|collector| PossibleValue::new(collector.name).help(collector.about))
+        .collect::<Vec<_>>()
+        .into()
+}
+
+/// The checks by name, with what each looks at.
+fn checks() -> PossibleValuesParser {
+    CHECKS
+        .iter()
+        .map(|check| PossibleValue::new(check.name).help(check.about))
         .collect::<Vec<_>>()
         .into()
 }

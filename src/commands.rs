@@ -1,14 +1,16 @@
 //! One file a command: host -> work -> output.
 
 mod check;
+mod explain;
 mod node_diags;
 mod node_status;
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use anyhow::Context;
 
-use crate::cli::{Cli, Command, Node, Options};
+use crate::cli::{Cli, Command, Format, Node, Options};
 use crate::host::Host;
 use crate::output::Output;
 
@@ -45,7 +47,13 @@ impl Exit {
 /// Options that parse one by one but make no sense together.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-struct Misuse(&'static str);
+struct Misuse(Cow<'static, str>);
+
+impl Misuse {
+    fn new(text: impl Into<Cow<'static, str>>) -> Self {
+        Self(text.into())
+    }
+}
 
 /// How a run ended that could not be done.
 #[must_use]
@@ -63,8 +71,13 @@ pub fn run(cli: &Cli) -> anyhow::Result<Exit> {
         .build()
         .context("failed to start the runtime")?;
     let output = Output::new(&cli.options);
+    let is_check = matches!(cli.command, Command::Check(_));
+    if matches!(output.format, Format::Short | Format::Junit) && !is_check {
+        return Err(Misuse::new("short and junit are formats of `check` only").into());
+    }
     let result = runtime.block_on(async {
         match &cli.command {
+            Command::Explain(args) => explain::run(args, output),
             Command::Check(args) => Box::pin(check::run(&cli.options, args, output)).await,
             Command::Node(Node::Status(args)) => node_status::run(&cli.options, args, output).await,
             Command::Node(Node::Diags(args)) => {

@@ -10,7 +10,9 @@
 )]
 
 mod conntrack;
+pub mod explanation;
 pub mod findings;
+pub mod junit;
 pub mod status;
 pub mod summary;
 pub mod table;

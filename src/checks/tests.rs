@@ -109,8 +109,8 @@ fn a_report_counts_every_finding_once() {
     ];
     let findings = levels.map(|level| Finding::new("conntrack.usage", level, "x"));
     let report = Report::new(None, Timestamp::UNIX_EPOCH, findings.to_vec());
-    let Summary { ok, info, warn, fail, unknown, skip } = report.summary;
-    assert_eq!([ok, info, warn, fail, unknown, skip], [1, 1, 1, 2, 1, 1]);
+    let Summary { ok, info, warn, fail, unknown, skip, suppressed } = report.summary;
+    assert_eq!([ok, info, warn, fail, unknown, skip, suppressed], [1, 1, 1, 2, 1, 1, 0]);
     assert_eq!(report.findings[0].check, "conntrack");
     assert_eq!(report.findings[0].docs, "docs/checks.md#conntrackusage");
 }

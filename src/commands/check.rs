@@ -1,19 +1,30 @@
 //! `calivet check`: what is wrong with this node.
 
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use futures_util::future::join_all;
+use tokio::time::Instant;
 
 use super::{Exit, Misuse, host};
-use crate::checks::{self, Asked, CHECKS, Check, Level, Report};
-use crate::cli::{self, Format, Options, Subject};
+use crate::checks::suppressions::{self, Suppression};
+use crate::checks::{self, Asked, CHECKS, Check, Finding, Report};
+use crate::cli::{self, FailOn, Format, Options, Subject};
 use crate::collectors::{self, Node, Rows};
 use crate::fix::{self, Applied, Effect, Step};
-use crate::host::{Artifact, Evidence, Host, Tree};
+use crate::host::{Artifact, Evidence, Host, Outcome, Tree};
 use crate::output::{self, Output, findings};
 
 /// The bound on one question: what a person waits for at a prompt.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// The bound on one verdict, which is computed from what has been read: milliseconds, if nothing is wrong with it.
+const JUDGING: Duration = Duration::from_secs(10);
+/// The time between two looks of `--wait`.
+const AGAIN: Duration = Duration::from_secs(2);
+/// The most that is read of a file of suppressions.
+const SUPPRESSIONS_BYTES: u64 = 1 << 20;
 
 /// Judges, and with `--fix` mends and judges again.
 pub(super) async fn run(
@@ -23,46 +34,142 @@ pub(super) async fn run(
 ) -> anyhow::Result<Exit> {
     if (args.mending.yes || args.mending.dry_run) && !args.mending.fix {
         // Not left to clap, which does not look for it on both sides of a subject's name.
-        return Err(Misuse(
+        return Err(Misuse::new(
             "--yes and --dry-run say how --fix is to be done, and there is no --fix",
         )
         .into());
     }
-    let asked = asked(args);
-    let checks: Vec<&Check> = CHECKS
-        .iter()
-        .filter(|check| args.subject.as_ref().is_none_or(|subject| name(subject) == check.name))
-        .collect();
-    let host = host(options, TIMEOUT)?;
-    let mut report = report(&host, options, &checks, &asked).await;
+    let wanted = Wanted {
+        config: options.config.clone(),
+        checks: chosen(args)?,
+        asked: asked(args),
+        suppressions: match &args.suppressions {
+            Some(file) => read_suppressions(file).await?,
+            None => Vec::new(),
+        },
+    };
+    let until = args.wait.map(|wait| Instant::now() + wait);
+    let (mut host, mut report, mut over);
+    loop {
+        // A live host remembers what it has looked for: each look is a new one.
+        host = self::host(options, TIMEOUT)?;
+        (report, over) = wanted.report(&host).await;
+        let is_well = exit(&report, args) == Exit::Well;
+        match until {
+            Some(until) if !is_well && Instant::now() + AGAIN <= until => {
+                output.note(&findings::waiting(&report));
+                tokio::time::sleep(AGAIN).await;
+            }
+            _ => break,
+        }
+    }
     let mut is_mended = true;
     if args.mending.fix {
         let (applied, fixed) = mend(&host, &report, &args.mending, output).await?;
         is_mended = fixed;
         if applied.iter().any(|applied| applied.outcome == Effect::Done) {
             // What holds after the change is what counts.
-            report = self::report(&host, options, &checks, &asked).await;
+            (report, over) = wanted.report(&host).await;
         }
         report.changes = Some(applied);
     }
     let text = match output.format {
         Format::Json | Format::Yaml => output::document(&report, output.format)?,
-        Format::Table | Format::Wide => findings::render(&report, output),
+        Format::Junit => output::junit::render(&report)?,
+        Format::Table | Format::Wide | Format::Short => {
+            findings::render(&report, wanted.checks.len() > 1, output)
+        }
     };
     output.print(&text)?;
-    if matches!(output.format, Format::Table | Format::Wide) {
-        for warning in host.warnings() {
+    if output.format.is_for_people() {
+        for warning in host.warnings().iter().chain(&over) {
             output.note(&format!("note: {}", output::printable(warning)));
         }
     }
-    Ok(if is_mended { exit(&report, args.strict) } else { Exit::Unknown })
+    Ok(if is_mended { exit(&report, args) } else { Exit::Unknown })
 }
 
-/// Reads what the checks want, once for all, and lets each judge.
-async fn report(host: &Host, options: &Options, checks: &[&Check], asked: &Asked) -> Report {
+/// The checks that the user wants, in the order of the table.
+fn chosen(args: &cli::Check) -> anyhow::Result<Vec<&'static Check>> {
+    if args.subject.is_some() && !(args.only.is_empty() && args.skip.is_empty()) {
+        return Err(
+            Misuse::new("a subject is one check: --only and --skip choose among all").into()
+        );
+    }
+    let names = |list: &[String], name| list.iter().any(|given| given == name);
+    let is_chosen = |check: &&Check| match &args.subject {
+        Some(subject) => name(subject) == check.name,
+        None if args.only.is_empty() => !names(&args.skip, check.name),
+        None => names(&args.only, check.name),
+    };
+    Ok(CHECKS.iter().filter(is_chosen).collect())
+}
+
+/// The findings that the user knows and accepts. The file is the user's, whatever host is looked at.
+async fn read_suppressions(file: &Path) -> anyhow::Result<Vec<Suppression>> {
+    let context = || format!("failed to read the suppressions in {}", file.display());
+    let path = std::path::absolute(file).with_context(context)?;
+    let artifact = Artifact::file_at(path.display().to_string()).at_most(SUPPRESSIONS_BYTES);
+    let reading = Host::live(Path::new("/"), TIMEOUT).read(&artifact).await;
+    if reading.outcome != Outcome::Ok {
+        let reason = reading.reason.unwrap_or_else(|| reading.outcome.to_string());
+        return Err(anyhow::anyhow!(reason).context(context()));
+    }
+    suppressions::parse(&String::from_utf8_lossy(&reading.bytes)).with_context(context)
+}
+
+/// What is to be found out.
+struct Wanted {
+    /// calicoctl's configuration file.
+    config: PathBuf,
+    checks: Vec<&'static Check>,
+    asked: Asked,
+    suppressions: Vec<Suppression>,
+}
+
+impl Wanted {
+    /// Reads what the checks want, once for all, and lets each judge. Beside the report: what is to be said of
+    /// suppressions.
+    async fn report(&self, host: &Host) -> (Report, Vec<String>) {
+        let Self { config, checks, asked, suppressions } = self;
+        let (name, evidence) = gather(host, config, checks, asked).await;
+        let mut findings = judge(checks, evidence, asked).await;
+        let over = suppressions::apply(suppressions, &mut findings, host.time());
+        (Report::new(name, host.time(), findings), over)
+    }
+}
+
+/// Lets the checks judge side by side: one that fails or hangs is unknown and holds up no other.
+pub(super) async fn judge(
+    checks: &[&'static Check],
+    evidence: Evidence,
+    asked: &Asked,
+) -> Vec<Finding> {
+    let evidence = Arc::new(evidence);
+    let judged = checks.iter().map(|&check| {
+        let (evidence, asked) = (Arc::clone(&evidence), asked.clone());
+        let verdict = tokio::task::spawn_blocking(move || checks::run(check, &evidence, &asked));
+        async move {
+            let in_time = tokio::time::timeout(JUDGING, verdict).await;
+            in_time.ok().and_then(Result::ok).unwrap_or_else(|| {
+                let summary = format!("no verdict within {JUDGING:?}: a fault of calivet's own");
+                checks::unknown(check, &summary)
+            })
+        }
+    });
+    join_all(judged).await.into_iter().flatten().collect()
+}
+
+/// The node's name, and what the checks want to know, each piece read once for all.
+async fn gather(
+    host: &Host,
+    config: &Path,
+    checks: &[&Check],
+    asked: &Asked,
+) -> (Option<String>, Evidence) {
     let mut evidence = host.evidence(collectors::FIRST, &[]).await;
     evidence.extend(host.evidence(&collectors::then(&evidence), &[]).await);
-    let node = Node { config: options.config.clone(), ..Node::from_evidence(&evidence) };
+    let node = Node { config: config.to_owned(), ..Node::from_evidence(&evidence) };
     let rows = checks.iter().map(|check| (check.reads)(&node, asked)).collect();
     read(host, rows, &mut evidence).await;
     if let Some(interval) = asked.interval {
@@ -73,9 +180,7 @@ async fn report(host: &Host, options: &Options, checks: &[&Check], asked: &Asked
         let rows = checks.iter().map(|check| (check.later)(&node, asked)).collect();
         read(host, rows, &mut evidence).await;
     }
-    let findings = checks.iter().flat_map(|check| checks::run(check, &evidence, asked)).collect();
-    let name = (!node.name.is_empty()).then_some(node.name);
-    Report::new(name, host.time(), findings)
+    ((!node.name.is_empty()).then_some(node.name), evidence)
 }
 
 /// Reads rows of several checks, each once.
@@ -114,7 +219,7 @@ async fn mend(
 ) -> anyhow::Result<(Vec<Applied>, bool)> {
     let changes = report.findings.iter().flat_map(|finding| finding.changes.clone()).collect();
     let steps = fix::plan(host, changes).await.context("failed to plan what --fix does")?;
-    let is_shown = matches!(output.format, Format::Table | Format::Wide);
+    let is_shown = output.format.is_for_people();
     if is_shown {
         output.print(&findings::plan(&steps, output))?;
     }
@@ -163,11 +268,12 @@ const fn name(subject: &Subject) -> &'static str {
     }
 }
 
-fn exit(report: &Report, strict: bool) -> Exit {
-    let has = |level| report.findings.iter().any(|finding| finding.level == level);
-    if has(Level::Fail) || (strict && has(Level::Warn)) {
+fn exit(report: &Report, args: &cli::Check) -> Exit {
+    let is_strict = args.strict || args.fail_on == FailOn::Warn;
+    let summary = report.summary;
+    if summary.fail > 0 || (is_strict && summary.warn > 0) {
         Exit::Wrong
-    } else if has(Level::Unknown) {
+    } else if summary.unknown > 0 {
         Exit::Unknown
     } else {
         Exit::Well

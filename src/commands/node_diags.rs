@@ -8,6 +8,7 @@
 //! was cut off explains itself, and last with everything; who unpacks the bundle sees the last ones.
 
 mod environment;
+mod judged;
 mod learn;
 mod obfuscation;
 mod plan;
@@ -55,11 +56,13 @@ pub(super) async fn run(
     output: Output,
 ) -> anyhow::Result<Exit> {
     if options.from.is_some() {
-        return Err(Misuse("node diags reads a live host: it cannot be used with --from").into());
+        return Err(
+            Misuse::new("node diags reads a live host: it cannot be used with --from").into()
+        );
     }
     let to_stdout = args.output_file.as_deref() == Some(Path::new("-"));
     if to_stdout && output.format != Format::Table {
-        return Err(Misuse("stdout cannot carry both the bundle and its manifest").into());
+        return Err(Misuse::new("stdout cannot carry both the bundle and its manifest").into());
     }
     let mut ends = Ends::watch(args.deadline)?;
     let bundle = Diags { options, args, output, to_stdout, stop: ends.stop() };
@@ -218,12 +221,13 @@ impl Diags<'_> {
         let status = recorder
             .status()
             .unwrap_or_else(|| status::node_status(opening.started, &Evidence::default()));
+        let report = recorder.finish_findings().await;
         let stopped = self.stop.borrow().clone();
         let items = std::mem::take(&mut recorder.items);
         let ended = matches!(stopped, Some(Stop::Signal(_) | Stop::Deadline(_)));
         let mut manifest = opening.closing(items, Timestamp::now(), ended);
         manifest.complete &= recorder.broken.is_none();
-        let summary = output::summary::render(&manifest, &status);
+        let summary = output::summary::render(&manifest, &status, &report);
         recorder.document("summary.txt", summary.into_bytes()).await;
         recorder.document("manifest.json", manifest.to_json()?).await;
         let useful = recorder.written > 0;
@@ -238,11 +242,14 @@ impl Diags<'_> {
         if let Some(error) = broken {
             return Ok(self.tell(error, useful, bytes, exit));
         }
-        let text = match output.format {
-            Format::Json | Format::Yaml => output::document(&manifest, output.format)?,
-            Format::Table | Format::Wide if self.to_stdout => return Ok(exit),
-            Format::Table | Format::Wide if output.quiet => format!("{}\n", path.display()),
-            Format::Table | Format::Wide => format!("Diags saved to {}\n", path.display()),
+        let text = if output.format.is_document() {
+            output::document(&manifest, output.format)?
+        } else if self.to_stdout {
+            return Ok(exit);
+        } else if output.quiet {
+            format!("{}\n", path.display())
+        } else {
+            format!("Diags saved to {}\n", path.display())
         };
         // On a thread: whoever reads stdout may have stopped to.
         let printed = tokio::task::spawn_blocking(move || output.print(&text)).await;

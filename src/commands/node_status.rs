@@ -26,7 +26,7 @@ pub(super) async fn run(
         let status = status::node_status(host.time(), &evidence);
         output.print(&render(args, output, &status, &evidence)?)?;
         // A document holds all this itself.
-        let is_shown = matches!(output.format, Format::Table | Format::Wide) && !args.resource;
+        let is_shown = output.format.is_for_people() && !args.resource;
         let notes = host.warnings().iter().cloned().chain(output::status::notes(&status));
         for note in notes.filter(|_| is_shown) {
             output.note(&format!("note: {}", output::printable(&note)));
@@ -38,11 +38,10 @@ pub(super) async fn run(
         let host = host(options, TIMEOUT)?;
         let evidence = evidence(&host, false).await;
         let status = status::node_status(host.time(), &evidence);
-        let text = match output.format {
-            Format::Table | Format::Wide => {
-                output::status::watch(&status, before.as_ref(), output, seconds)
-            }
-            Format::Json | Format::Yaml => render(args, output, &status, &evidence)?,
+        let text = if output.format.is_document() {
+            render(args, output, &status, &evidence)?
+        } else {
+            output::status::watch(&status, before.as_ref(), output, seconds)
         };
         output.print(&text)?;
         let exit = exit(status::verdict(&status));
@@ -104,8 +103,8 @@ fn render(
             output::document(&status::resource(status, evidence), format)
         }
         Format::Json | Format::Yaml => output::document(status, output.format),
-        Format::Table => Ok(output::status::table(status, output)),
         Format::Wide => Ok(output::status::wide(status, output)),
+        _ => Ok(output::status::table(status, output)),
     }
 }
 

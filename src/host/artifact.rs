@@ -151,6 +151,12 @@ impl Artifact {
         Self::new(Cow::Borrowed(""), Source::File(Cow::Borrowed(path)))
     }
 
+    /// The same of a path that is known only at run time.
+    #[must_use]
+    pub const fn file_at(path: String) -> Self {
+        Self::new(Cow::Borrowed(""), Source::File(Cow::Owned(path)))
+    }
+
     /// The output of a program, kept under `name`.
     #[must_use]
     pub const fn command(name: &'static str, argv: &'static str) -> Self {

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use anstyle::{AnsiColor, Style};
 
 use super::{Output, conntrack, printable};
-use crate::checks::{Finding, Level, Report};
+use crate::checks::{CHECKS, Finding, Level, Report};
 use crate::cli::Format;
 use crate::fix::{Applied, Effect, Step};
 
@@ -16,14 +16,23 @@ const NARROW: usize = 30;
 /// So many findings of one kind are told one by one even where all is well.
 const FEW: usize = 3;
 
-/// The findings, a line each, then how many there are of each level. What is well with many (fifty peers) is one line,
-/// unless it is asked for wide.
+/// The findings, a line each, then how many there are of each level; where there are `several` checks, each beneath a
+/// heading of its own. What is well with many (fifty peers) is one line, unless it is asked for wide; in short, only
+/// what is not well stands there.
 #[must_use]
-pub fn render(report: &Report, output: Output) -> String {
+pub fn render(report: &Report, several: bool, output: Output) -> String {
     let mut text = String::new();
-    let width = report.findings.iter().map(|finding| finding.id.len()).max().unwrap_or(0);
+    let is_short = output.format == Format::Short;
+    let is_shown = |finding: &&Finding| !is_short || needs_mending(finding);
+    let shown = || report.findings.iter().filter(is_shown);
+    let width = shown().map(|finding| finding.id.len()).max().unwrap_or(0);
     let mut told = BTreeSet::new();
-    for finding in &report.findings {
+    let mut check = "";
+    for finding in shown() {
+        if several && !is_short && finding.check != check {
+            heading(&mut text, finding.check, output);
+            check = finding.check;
+        }
         let alike = |other: &&Finding| other.id == finding.id && other.level == Level::Ok;
         let many = report.findings.iter().filter(alike).count();
         if finding.level == Level::Ok && many > FEW && output.format != Format::Wide {
@@ -40,7 +49,7 @@ pub fn render(report: &Report, output: Output) -> String {
         if output.format == Format::Wide {
             evidence(&mut text, finding);
         }
-        for line in finding.remedy.iter().filter(|_| needs_mending(finding.level)) {
+        for line in finding.remedy.iter().filter(|_| needs_mending(finding)) {
             let _ = writeln!(text, "           {}", printable(line));
         }
     }
@@ -53,19 +62,46 @@ pub fn render(report: &Report, output: Output) -> String {
         (summary.ok, Level::Ok),
         (summary.skip, Level::Skip),
     ];
-    let shown: Vec<String> = counts
+    let mut counted: Vec<String> = counts
         .iter()
         .filter(|(count, _)| *count > 0)
         .map(|(count, level)| format!("{count} {}", word(*level)))
         .collect();
-    let _ = writeln!(text, "\n{}", shown.join(", "));
+    if summary.suppressed > 0 {
+        counted.push(format!("{} suppressed", summary.suppressed));
+    }
+    if !text.is_empty() {
+        text.push('\n');
+    }
+    let _ = writeln!(text, "{}", counted.join(", "));
     text
+}
+
+/// What is said while `--wait` looks again: what is not well yet.
+#[must_use]
+pub fn waiting(report: &Report) -> String {
+    let ids: BTreeSet<&str> =
+        report.findings.iter().filter(|it| needs_mending(it)).map(|finding| finding.id).collect();
+    format!("waiting for {}", ids.into_iter().collect::<Vec<_>>().join(", "))
+}
+
+/// What a check looks at, above its findings.
+fn heading(text: &mut String, name: &str, output: Output) {
+    let about = CHECKS.iter().find(|check| check.name == name).map_or(name, |check| check.about);
+    let style = if output.color { Style::new().bold() } else { Style::new() };
+    let gap = if text.is_empty() { "" } else { "\n" };
+    let _ = writeln!(text, "{gap}{style}{name}: {about}{style:#}");
 }
 
 /// Level, id and a sentence, which on a terminal is broken between words and stays in its column.
 fn line(text: &mut String, finding: &Finding, sentence: &str, width: usize, output: Output) {
     let style = style(finding.level, output);
     let _ = write!(text, "{style}{:<7}{style:#}  {:<width$}  ", word(finding.level), finding.id);
+    let accepted = finding.suppressed.as_ref().map(|suppressed| {
+        let reason = printable(&suppressed.reason);
+        format!("{sentence} (accepted until {}: {reason})", suppressed.until)
+    });
+    let sentence = accepted.as_deref().unwrap_or(sentence);
     let indent = 7 + 2 + width + 2;
     let room = output.columns.map_or(0, |columns| columns.saturating_sub(indent));
     if room < NARROW {
@@ -137,8 +173,9 @@ pub fn applied(all: &[Applied], output: Output) -> String {
     text + "\n"
 }
 
-const fn needs_mending(level: Level) -> bool {
-    matches!(level, Level::Warn | Level::Fail | Level::Unknown)
+const fn needs_mending(finding: &Finding) -> bool {
+    matches!(finding.level, Level::Warn | Level::Fail | Level::Unknown)
+        && finding.suppressed.is_none()
 }
 
 /// The level in one word; what fails stands out without colour, too.
@@ -181,7 +218,7 @@ mod tests {
     }
 
     fn shown(report: &Report, format: Format, columns: Option<usize>) -> String {
-        render(report, Output { format, color: false, quiet: false, columns })
+        render(report, false, Output { format, color: false, quiet: false, columns })
     }
 
     #[test]

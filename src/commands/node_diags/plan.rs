@@ -6,7 +6,7 @@ use futures_util::StreamExt;
 use serde_json::json;
 use tokio::time::{Instant, timeout_at};
 
-use crate::cli::{self, Format, Options};
+use crate::cli::{self, Options};
 use crate::collect::{self, Task, Work};
 use crate::collectors::{self, COLLECTORS, Node};
 use crate::commands::Exit;
@@ -114,9 +114,10 @@ pub(super) fn dry_run(
             }
         }
     }
-    output.print(&match output.format {
-        Format::Json | Format::Yaml => output::document(&json!({ "items": plan }), output.format)?,
-        Format::Table | Format::Wide => output::summary::plan(&plan),
+    output.print(&if output.format.is_document() {
+        output::document(&json!({ "items": plan }), output.format)?
+    } else {
+        output::summary::plan(&plan)
     })?;
     Ok(Exit::Well)
 }

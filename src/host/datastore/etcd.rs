@@ -100,10 +100,12 @@ pub(super) async fn list(
         for pair in pairs {
             let value = pair["value"].as_str().and_then(|value| STANDARD.decode(value).ok());
             let item = value.and_then(|value| serde_json::from_slice::<Value>(&value).ok());
-            match item.filter(Value::is_object) {
-                None => listed.unreadable += 1,
-                Some(item) if listed.take(&cut_down(item)) => {}
-                Some(_) => return Ok(()),
+            let Some(item) = item.filter(Value::is_object) else {
+                listed.unreadable += 1;
+                continue;
+            };
+            if !listed.take(&cut_down(item)) {
+                return Ok(());
             }
         }
         if said["more"] != true {
