@@ -77,7 +77,7 @@ pub fn choose(files: &[(PathBuf, String)], context: Option<&str>) -> Result<Chos
     };
     let mut chosen = of_user(&user)?;
     let connection = &mut chosen.connection;
-    connection.api_endpoint = cluster.server.clone();
+    connection.api_endpoint.clone_from(&cluster.server);
     connection.ca = pem(
         cluster.certificate_authority_data.as_deref(),
         cluster.certificate_authority.as_deref(),

@@ -246,19 +246,19 @@ mod tests {
 
     use super::*;
 
-    fn list(items: Value) -> List {
+    fn list(items: &Value) -> List {
         let document = json!({"source": "x", "items": items});
         List::parse(document.to_string().as_bytes()).unwrap()
     }
 
     #[test]
     fn a_node_says_the_same_in_etcd_and_in_kubernetes() {
-        let in_etcd = list(json!([{
+        let in_etcd = list(&json!([{
             "kind": "Node", "metadata": {"name": "node-1", "labels": {"rack": "a"}},
             "spec": {"bgp": {"ipv4Address": "10.0.0.1/24", "ipv6Address": "fd00::1/64", "asNumber": 64513,
                 "routeReflectorClusterID": "1.0.0.1"}},
         }]));
-        let in_kubernetes = list(json!([{
+        let in_kubernetes = list(&json!([{
             "metadata": {"name": "node-1", "labels": {"rack": "a"}, "annotations": {
                 "projectcalico.org/IPv4Address": "10.0.0.1/24", "projectcalico.org/IPv6Address": "fd00::1/64",
                 "projectcalico.org/ASNumber": "64513", "projectcalico.org/RouteReflectorClusterID": "1.0.0.1"}},
@@ -274,7 +274,7 @@ mod tests {
 
     #[test]
     fn a_node_without_an_address_is_a_node() {
-        let nodes = list(json!([{"metadata": {"name": "a"}}, {"metadata": {}}, 7, null])).nodes();
+        let nodes = list(&json!([{"metadata": {"name": "a"}}, {"metadata": {}}, 7, null])).nodes();
         assert_eq!(nodes.len(), 1);
         assert_eq!(nodes[0].addresses().count(), 0);
     }
@@ -284,7 +284,7 @@ mod tests {
         let peers = ["10.0.0.9:1790", "10.0.0.9", "[fd00::9]:1790", "fd00::9"].map(
             |peer| json!({"metadata": {"name": "p"}, "spec": {"peerIP": peer, "asNumber": "1.10"}}),
         );
-        let peers = list(json!(peers)).bgp_peers();
+        let peers = list(&json!(peers)).bgp_peers();
         let addresses: Vec<_> = peers.iter().filter_map(|peer| peer.address.as_deref()).collect();
         assert_eq!(addresses, ["10.0.0.9", "10.0.0.9", "fd00::9", "fd00::9"]);
         assert_eq!(peers[0].autonomous_system, Some(65_546));
@@ -292,7 +292,7 @@ mod tests {
 
     #[test]
     fn the_modes_of_a_pool_are_off_unless_they_are_on() {
-        let pools = list(json!([
+        let pools = list(&json!([
             {"metadata": {"name": "a"}, "spec": {"cidr": "10.1.0.0/16", "vxlanMode": "CrossSubnet"}},
             {"metadata": {"name": "b"}, "spec": {"cidr": "10.2.0.0/16", "vxlanMode": "Never", "ipipMode": "Always"}},
         ]))

@@ -248,12 +248,11 @@ impl Door {
         listed: &mut Listed,
     ) -> Result<(), Refused> {
         // Nodes are the API's own.
-        let group = match resource {
-            Resource::Nodes => "",
-            _ => {
-                let find = kubernetes::group(line, prepared.group.as_deref());
-                self.group.get_or_init(|| find).await.as_deref().map_err(Clone::clone)?
-            }
+        let group = if resource == Resource::Nodes {
+            ""
+        } else {
+            let find = kubernetes::group(line, prepared.group.as_deref());
+            self.group.get_or_init(|| find).await.as_deref().map_err(Clone::clone)?
         };
         kubernetes::list(line, resource, group, listed).await
     }

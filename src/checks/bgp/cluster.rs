@@ -218,7 +218,7 @@ fn mesh(
         .filter(|peer| peer.kind == PeerType::Mesh)
         .filter_map(|peer| peer.address.as_deref())
         .collect();
-    if cluster.mesh()? == false {
+    if !cluster.mesh()? {
         let count = sessions.len();
         return (count > 0).then(|| {
             (

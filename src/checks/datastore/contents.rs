@@ -137,10 +137,11 @@ fn node(facts: &Facts<'_>) -> Finding {
         None => unknown(format!("{name} is not among the {} nodes that were read", nodes.len())),
         Some(node) => {
             let addresses: Vec<&str> = node.addresses().collect();
-            let (level, shown) = match addresses.is_empty() {
-                // A node without BGP has none.
-                true => (Level::Info, "without an address for BGP".to_owned()),
-                false => (Level::Ok, format!("with {}", addresses.join(", "))),
+            // A node without BGP has none.
+            let (level, shown) = if addresses.is_empty() {
+                (Level::Info, "without an address for BGP".to_owned())
+            } else {
+                (Level::Ok, format!("with {}", addresses.join(", ")))
             };
             Finding::new(NODE, level, format!("this node is in the datastore as {name}, {shown}"))
                 .evidence(evidence)

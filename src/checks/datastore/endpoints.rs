@@ -47,9 +47,10 @@ fn reachable(facts: &Facts<'_>, endpoint: &Endpoint, others_answer: bool) -> Fin
         .evidence(evidence);
     };
     // Calico's clients go on to the next endpoint.
-    let (level, rest) = match others_answer {
-        true => (Level::Warn, " (another endpoint answers)"),
-        false => (Level::Fail, ""),
+    let (level, rest) = if others_answer {
+        (Level::Warn, " (another endpoint answers)")
+    } else {
+        (Level::Fail, "")
     };
     let mut finding =
         Finding::new(REACHABLE, level, format!("{kind} cannot be used at {url}: {reason}{rest}"))
@@ -117,15 +118,12 @@ fn tls(facts: &Facts<'_>) -> Finding {
     let seen: Vec<&Endpoint> = health.endpoints.iter().filter(|it| it.tls.is_some()).collect();
     if seen.is_empty() {
         let plain = health.endpoints.iter().all(|endpoint| endpoint.url.starts_with("http://"));
-        return match plain {
-            true => Finding::new(
-                TLS,
-                Level::Warn,
-                "the datastore is asked without TLS: who listens on the way reads all",
-            )
-            .remedy("give etcd certificates, and name it by https://"),
-            false => Finding::new(TLS, Level::Unknown, "no certificate was seen"),
-        };
+        if !plain {
+            return Finding::new(TLS, Level::Unknown, "no certificate was seen");
+        }
+        let summary = "the datastore is asked without TLS: who listens on the way reads all";
+        return Finding::new(TLS, Level::Warn, summary)
+            .remedy("give etcd certificates, and name it by https://");
     }
     let mut worst = (Level::Ok, String::new());
     let mut note = |level: Level, text: String| {
@@ -144,9 +142,9 @@ fn tls(facts: &Facts<'_>) -> Finding {
                 .map_or(String::new(), |it| format!(" ({}, by {})", it.subject, it.issuer));
             note(level, format!("{}: {why}{own}", endpoint.url));
         }
-        let own = tls.certificates.first();
-        own.into_iter()
-            .for_each(|it| judge_time(facts.time, "the server's certificate", it, &mut note));
+        if let Some(own) = tls.certificates.first() {
+            judge_time(facts.time, "the server's certificate", own, &mut note);
+        }
     }
     if let Some(client) = &health.client_certificate {
         judge_time(facts.time, "this node's own certificate", client, &mut note);

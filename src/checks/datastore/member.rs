@@ -107,19 +107,12 @@ fn version(facts: &Facts<'_>) -> Finding {
         json!({"version": health.version, "calicoVersion": calico, "clusterType": cluster});
     let of_calico =
         calico.map_or("of Calico's none is told".to_owned(), |it| format!("Calico is {it}"));
-    match &health.version {
-        Some(version) => {
-            Finding::new(VERSION, Level::Ok, format!("{kind} is {version}, {of_calico}"))
-        }
-        None => {
-            let why = health.unknown.iter().chain(&health.refusal).next();
-            let why = why.map_or("it was not told", String::as_str);
-            Finding::new(
-                VERSION,
-                Level::Unknown,
-                format!("the version of {kind} is not known: {why}"),
-            )
-        }
-    }
-    .evidence(evidence)
+    let finding = if let Some(version) = &health.version {
+        Finding::new(VERSION, Level::Ok, format!("{kind} is {version}, {of_calico}"))
+    } else {
+        let why = health.unknown.iter().chain(&health.refusal).next();
+        let why = why.map_or("it was not told", String::as_str);
+        Finding::new(VERSION, Level::Unknown, format!("the version of {kind} is not known: {why}"))
+    };
+    finding.evidence(evidence)
 }

@@ -7,6 +7,8 @@
 //!
 //! Only `GET`: whether something is permitted is told by the answer to the question itself. Secrets are never asked for.
 
+use std::fmt::Write as _;
+
 use serde_json::{Map, Value, json};
 
 use super::line::{Answer, Line};
@@ -158,7 +160,8 @@ fn escape(text: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
             escaped.push(char::from(byte));
         } else {
-            escaped.push_str(&format!("%{byte:02X}"));
+            // Writing to a text does not fail.
+            let _ = write!(escaped, "%{byte:02X}");
         }
     }
     escaped

@@ -96,16 +96,15 @@ pub(super) async fn open(
     let mut endpoint = Endpoint { url: place.url.clone(), ..Endpoint::default() };
     let seen = Arc::new(Mutex::new(Seen::default()));
     let opening = try_to_open(place, identity, authorization, &mut endpoint, &seen);
-    let line = match timeout(OPENING, opening).await {
-        Ok(line) => line,
-        Err(_) => {
-            let step = match (&endpoint.address, endpoint.connect_milliseconds) {
-                (None, _) => "the name was not resolved",
-                (Some(_), None) => "nobody answered the connection",
-                (Some(_), Some(_)) => "the TLS handshake was not answered",
-            };
-            Err(failure(Cause::TimedOut, format!("{step} within {OPENING:?}")))
-        }
+    let line = if let Ok(line) = timeout(OPENING, opening).await {
+        line
+    } else {
+        let step = match (&endpoint.address, endpoint.connect_milliseconds) {
+            (None, _) => "the name was not resolved",
+            (Some(_), None) => "nobody answered the connection",
+            (Some(_), Some(_)) => "the TLS handshake was not answered",
+        };
+        Err(failure(Cause::TimedOut, format!("{step} within {OPENING:?}")))
     };
     let seen = std::mem::take(&mut *lock(&seen));
     let was_begun = seen.tls.is_trusted.is_some() || seen.tls.version.is_some();

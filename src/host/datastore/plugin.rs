@@ -99,11 +99,12 @@ fn find(name: &str) -> Result<PathBuf, Refused> {
         let folders = std::env::var_os("PATH").unwrap_or_default();
         let is_there =
             |path: &PathBuf| nix::unistd::access(path, nix::unistd::AccessFlags::X_OK).is_ok();
-        return match name.contains('/') {
-            true => Some(path.to_owned()).filter(is_there),
-            false => std::env::split_paths(&folders).map(|folder| folder.join(name)).find(is_there),
-        }
-        .ok_or_else(missing);
+        let found = if name.contains('/') {
+            Some(path.to_owned()).filter(is_there)
+        } else {
+            std::env::split_paths(&folders).map(|folder| folder.join(name)).find(is_there)
+        };
+        return found.ok_or_else(missing);
     }
     let untrusted = |reason: String| Refused::new(Outcome::Skipped, reason);
     let top = beneath::open_root(Path::new("/"))

@@ -87,7 +87,9 @@ impl Files<'_> {
         }
         let places = places(&etcd.endpoints)?;
         let is_tls = places.iter().any(|place| place.is_tls);
-        let identity = self.identity(is_tls, &etcd.ca, &etcd.certificate, &etcd.key).await?;
+        let identity = self
+            .identity(is_tls, etcd.ca.as_ref(), etcd.certificate.as_ref(), etcd.key.as_ref())
+            .await?;
         let client_certificate = identity.client_certificate();
         let user = etcd
             .username
@@ -100,7 +102,7 @@ impl Files<'_> {
         Ok(Prepared {
             kind: Kind::Etcd,
             places,
-            authorities: given(&etcd.ca, &identity),
+            authorities: given(etcd.ca.as_ref(), &identity),
             identity,
             login,
             user,
@@ -148,8 +150,14 @@ impl Files<'_> {
             .ok_or_else(|| Refused::new(Outcome::Failed, "the kubeconfig names no server"))?;
         let places = places(&[endpoint])?;
         let is_tls = places.iter().any(|place| place.is_tls);
-        let mut identity =
-            self.identity(is_tls, &connection.ca, &connection.certificate, &connection.key).await?;
+        let mut identity = self
+            .identity(
+                is_tls,
+                connection.ca.as_ref(),
+                connection.certificate.as_ref(),
+                connection.key.as_ref(),
+            )
+            .await?;
         identity.takes_any = connection.insecure_skip_tls_verify;
         identity.server_name = server_name;
         let client_certificate = identity.client_certificate();
@@ -169,7 +177,7 @@ impl Files<'_> {
         Ok(Prepared {
             kind: Kind::Kubernetes,
             places,
-            authorities: given(&connection.ca, &identity),
+            authorities: given(connection.ca.as_ref(), &identity),
             user: user.or_else(by),
             identity,
             login,
@@ -249,9 +257,9 @@ impl Files<'_> {
     async fn identity(
         &self,
         is_tls: bool,
-        ca: &Option<Pem>,
-        certificate: &Option<Pem>,
-        key: &Option<Pem>,
+        ca: Option<&Pem>,
+        certificate: Option<&Pem>,
+        key: Option<&Pem>,
     ) -> Result<Identity, Refused> {
         if !is_tls {
             return Ok(Identity::default());
@@ -311,8 +319,8 @@ fn text(bytes: &[u8]) -> String {
 }
 
 /// The authorities that were given, not those of the system.
-fn given(ca: &Option<Pem>, identity: &Identity) -> Vec<crate::datastore::certificate::Certificate> {
-    ca.as_ref().map(|_| identity.authorities()).unwrap_or_default()
+fn given(ca: Option<&Pem>, identity: &Identity) -> Vec<crate::datastore::certificate::Certificate> {
+    ca.map(|_| identity.authorities()).unwrap_or_default()
 }
 
 fn places(urls: &[String]) -> Result<Vec<Place>, Refused> {

@@ -32,34 +32,27 @@ impl Case<'_> {
         let count = cluster.nodes.as_ref().map_or(0, Vec::len);
         // A datastore that does not know this node may be that of another cluster.
         let own = self.facts.status.node.as_deref().unwrap_or_default();
-        let certainty = match cluster.node_called(own) {
-            Some(_) => Certainty::Certain,
-            None => Certainty::Likely,
-        };
+        let is_known = cluster.node_called(own).is_some();
+        let certainty = if is_known { Certainty::Certain } else { Certainty::Likely };
         let noted = self.session.and_then(|session| session.node.as_deref());
-        let verdict = match noted.and_then(|name| cluster.node_called(name)) {
-            Some(node) => {
-                let now: Vec<&str> = node.addresses().collect();
-                let now = if now.is_empty() { "no address".to_owned() } else { now.join(" and ") };
-                Verdict::new(
-                    "stale-node",
-                    certainty,
-                    format!("{} has changed its address: in the datastore it has {now}", node.name),
-                )
-                .fact(
-                    "node",
-                    json!({"name": node.name, "addresses": node.addresses().collect::<Vec<_>>()}),
-                )
-            }
-            None => {
-                let whose = noted.map_or(String::new(), |name| format!("it was {name}'s, and "));
-                Verdict::new(
-                    "stale-node",
-                    certainty,
-                    format!("{whose}none of the {count} nodes of the datastore has this address any more"),
-                )
+        let verdict = if let Some(node) = noted.and_then(|name| cluster.node_called(name)) {
+            let addresses: Vec<&str> = node.addresses().collect();
+            let now = if addresses.is_empty() {
+                "no address".to_owned()
+            } else {
+                addresses.join(" and ")
+            };
+            let summary =
+                format!("{} has changed its address: in the datastore it has {now}", node.name);
+            Verdict::new("stale-node", certainty, summary)
+                .fact("node", json!({"name": node.name, "addresses": addresses}))
+        } else {
+            let whose = noted.map_or(String::new(), |name| format!("it was {name}'s, and "));
+            let summary = format!(
+                "{whose}none of the {count} nodes of the datastore has this address any more"
+            );
+            Verdict::new("stale-node", certainty, summary)
                 .fact("node", json!(noted.map(|name| json!({"name": name, "addresses": []}))))
-            }
         };
         Some(
             verdict
