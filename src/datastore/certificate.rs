@@ -87,3 +87,19 @@ fn name(name: &GeneralName) -> Option<String> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            // A certificate is a sequence of a sequence.
+            let framed = [&[0x30, 0x82, 1, 0x2c, 0x30][..], &bytes].concat();
+            let _ = (Certificate::parse(&bytes), Certificate::parse(&framed));
+        }
+    }
+}

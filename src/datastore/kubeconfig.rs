@@ -188,6 +188,8 @@ fn pem(data: Option<&str>, path: Option<&str>, field: &str) -> Result<Option<Pem
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const NODE: &str = "
@@ -250,5 +252,13 @@ users:
         let files = [("/a".into(), first), ("/root/.kube/config".into(), NODE.to_owned())];
         let chosen = choose(&files, None).unwrap();
         assert_eq!(chosen.connection.api_endpoint.as_deref(), Some("https://first"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_survived(cut in 0..NODE.len(), text in "\\PC{0,40}") {
+            let half = NODE.get(..cut).unwrap_or_default();
+            let _ = choose(&[("/k".into(), format!("{half}{text}"))], None);
+        }
     }
 }

@@ -18,12 +18,12 @@ use futures_util::StreamExt;
 use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
 use serde_json::{Value, json};
-use tokio::sync::{Mutex, OnceCell};
+use tokio::sync::{Mutex, OnceCell, mpsc};
 use tokio::time::timeout;
 
 use self::line::{Line, Place};
 use self::tls::Identity;
-use super::{Outcome, Reading};
+use super::{Outcome, Reading, apart, file};
 use crate::datastore::certificate::Certificate;
 use crate::datastore::health::{Cause, Endpoint, Failure, Health, Kind};
 use crate::datastore::{Question, Resource, Secret};
@@ -342,11 +342,19 @@ async fn examine(prepared: &Prepared) -> Health {
 async fn read_file(root: &Path, path: &Path, limit: Duration) -> Result<Vec<u8>, Refused> {
     /// A bundle of authorities takes some 250 KiB.
     const MOST: u64 = 4 << 20;
-    let (chunks, mut received) = tokio::sync::mpsc::channel(2);
+    let reading = gather(root, path, MOST, limit).await;
+    match reading.outcome {
+        Outcome::Ok => Ok(reading.bytes),
+        outcome => Err(Refused::new(outcome, reading.reason.unwrap_or_default())),
+    }
+}
+
+/// Reads a file of the host's into memory.
+async fn gather(root: &Path, path: &Path, max_bytes: u64, limit: Duration) -> Reading {
+    let (chunks, mut received) = mpsc::channel(2);
     let (root, path): (PathBuf, PathBuf) = (root.to_owned(), path.to_owned());
-    let read = super::apart::stream(limit, chunks, move |sink: &_| {
-        super::file::read(&root, &path, MOST, sink)
-    });
+    let read =
+        apart::stream(limit, chunks, move |sink: &_| file::read(&root, &path, max_bytes, sink));
     let gather = async {
         let mut bytes = Vec::new();
         while let Some(chunk) = received.recv().await {
@@ -355,8 +363,5 @@ async fn read_file(root: &Path, path: &Path, limit: Duration) -> Result<Vec<u8>,
         bytes
     };
     let (reading, bytes) = tokio::join!(read, gather);
-    match reading.outcome {
-        Outcome::Ok => Ok(bytes),
-        outcome => Err(Refused::new(outcome, reading.reason.unwrap_or_default())),
-    }
+    Reading { bytes, ..reading }
 }

@@ -1,6 +1,5 @@
 //! From calicoctl's settings to all that is needed to connect: files are read, a program for credentials is run.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,12 +8,12 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::line::Place;
 use super::tls::Identity;
-use super::{Login, Prepared, Refused, plugin, read_file};
+use super::{Login, Prepared, Refused, gather, plugin, read_file};
 use crate::datastore::health::Kind;
 use crate::datastore::kubeconfig::{self, Chosen};
-use crate::datastore::settings::{self, DEFAULT_PATH, File};
+use crate::datastore::settings::DEFAULT_PATH;
 use crate::datastore::{Connection, Etcd, Kubernetes, Pem, Secret};
-use crate::host::Outcome;
+use crate::host::{Outcome, environment};
 
 /// The bound on each file.
 const READING: Duration = Duration::from_secs(2);
@@ -40,18 +39,10 @@ pub(super) async fn prepare(
     config: &Path,
     limit: Duration,
 ) -> Result<Prepared, Refused> {
-    let is_default = config.as_os_str().is_empty() || config == Path::new(DEFAULT_PATH);
-    let path = if is_default { Path::new(DEFAULT_PATH) } else { config };
-    let file = match read_file(root, path, READING).await {
-        Ok(bytes) => File::Text(String::from_utf8_lossy(&bytes).into_owned()),
-        Err(why) if why.outcome == Outcome::Missing && is_default => File::Absent,
-        Err(why) if why.outcome == Outcome::Missing => File::Missing,
-        Err(why) => File::Unreadable(why.reason),
-    };
-    let environment: BTreeMap<String, String> = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect();
-    let settings = settings::settings(&file, &environment);
+    let path = if config.as_os_str().is_empty() { Path::new(DEFAULT_PATH) } else { config };
+    let file = gather(root, path, environment::MAX_FILE, READING).await;
+    let environment = environment::own();
+    let settings = environment::settings(path, &file, &environment);
     let Some(connection) = settings.connection else {
         let why = settings.problems.iter().find(|problem| problem.refused);
         let why = why.map_or("see check environment", |problem| problem.what.as_str());
@@ -61,7 +52,7 @@ pub(super) async fn prepare(
         ));
     };
     let home = environment.get("HOME").map_or("/root", String::as_str);
-    let files = Files { root, home: Path::new(home), environment: &environment };
+    let files = Files { root, home: Path::new(home) };
     match connection {
         Connection::Etcd(etcd) => files.etcd(etcd).await,
         Connection::Kubernetes(kubernetes) => files.kubernetes(kubernetes, limit).await,
@@ -72,7 +63,6 @@ pub(super) async fn prepare(
 struct Files<'a> {
     root: &'a Path,
     home: &'a Path,
-    environment: &'a BTreeMap<String, String>,
 }
 
 impl Files<'_> {
@@ -224,7 +214,7 @@ impl Files<'_> {
 
     /// What the pod is given in which calivet runs: so it is in its own file system, not in the host's.
     async fn service_account(&self, kubeconfig: &Path) -> Result<Chosen, Refused> {
-        let variable = |name: &str| self.environment.get(name).filter(|value| !value.is_empty());
+        let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
         let Some(host) = variable("KUBERNETES_SERVICE_HOST") else {
             return Err(Refused::new(
                 Outcome::NotApplicable,
@@ -235,8 +225,8 @@ impl Files<'_> {
                 ),
             ));
         };
-        let port = variable("KUBERNETES_SERVICE_PORT").map_or("443", String::as_str);
-        let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+        let port = variable("KUBERNETES_SERVICE_PORT").unwrap_or_else(|| "443".to_owned());
+        let host = if host.contains(':') { format!("[{host}]") } else { host };
         let read = |name: &str| {
             let path = Path::new(SERVICE_ACCOUNT).join(name);
             async move { read_file(Path::new("/"), &path, READING).await }

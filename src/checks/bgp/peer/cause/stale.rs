@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::super::{Certainty, Verdict};
 use super::Case;
+use crate::checks::bgp::kernel::is_same;
 use crate::datastore::resources::Node;
 use crate::status::PeerType;
 
@@ -64,8 +65,7 @@ impl Case<'_> {
     /// No `BGPPeer` has the peer's address, and no node that one might select.
     fn no_peer(&self) -> Option<Verdict> {
         let peers = self.facts.cluster.peers.as_ref()?;
-        let is_peer =
-            |address: &String| super::super::super::kernel::is_same(address, self.address);
+        let is_peer = |address: &String| is_same(address, self.address);
         if peers.iter().filter_map(|peer| peer.address.as_ref()).any(is_peer) {
             return None;
         }
