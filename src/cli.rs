@@ -265,6 +265,21 @@ Examples:
   sudo calivet check bgp -o json | jq '.findings[] | select(.id == \"bgp.peer\") | .evidence.cause'
   calivet check bgp --from diags-20261123_023326.tar.gz")]
     Bgp,
+    /// Does Felix run, is it live and ready, and what do its log and metrics say?
+    #[command(after_help = "\
+Examples:
+  sudo calivet check felix
+  sudo calivet check felix -o wide         with what each finding rests on: components, files, messages
+  calivet check felix --from diags-20261123_023326.tar.gz")]
+    Felix,
+    /// Which errors have confd, BIRD, the CNI plugin and the rest of calico-node logged?
+    #[command(after_help = "\
+Felix's errors are told by `calivet check felix`. Of each log the last 4 MiB are looked at.
+
+Examples:
+  sudo calivet check logs
+  calivet check logs --from diags-20261123_023326.tar.gz")]
+    Logs,
     /// Is the connection tracking table full, who fills it, what will its limit be after a reboot?
     Conntrack(Conntrack),
     /// By which settings is the datastore reached, and did they survive sudo?

@@ -18,7 +18,7 @@ mod networkmanager;
 mod system;
 
 use std::borrow::Cow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::host::{Artifact, Evidence, Extent, Source, Tree};
@@ -209,10 +209,10 @@ pub fn networkmanager(node: &Node) -> Rows {
     rows(&networkmanager::COLLECTOR, node)
 }
 
-/// What calicoctl, with the user's settings, would reach the datastore by.
+/// What calicoctl, with this configuration file, would reach the datastore by.
 #[must_use]
-pub fn environment(node: &Node) -> Artifact {
-    calico::environment(node)
+pub fn environment(config: &Path) -> Artifact {
+    calico::environment(config)
 }
 
 /// The links, their addresses and the rules, as the kernel has them.

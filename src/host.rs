@@ -20,6 +20,7 @@ mod file;
 mod http;
 mod kernel_log;
 mod live;
+mod logs;
 pub mod netlink;
 mod pattern;
 mod probe;

@@ -16,6 +16,7 @@
 //! | [`bird`], [`processes`], [`felix`], [`sysctl`], [`conntrack`], [`kube_proxy`] | parsers: bytes in, typed facts out; they know no host |
 //! | [`networkmanager`], [`networkd`], [`dhcpcd`], [`netplan`], [`fnmatch`] | what others make of their configuration |
 //! | [`bgp`] | what a look at a BGP peer gives, and what a peer says |
+//! | [`logs`] | lines of logs, counted by message |
 //! | [`datastore`] | where Calico keeps its resources, and how one gets there |
 //! | [`archive`] | the tar.gz format: a writer whose every prefix can be read, a reader with limits |
 //! | [`obfuscate`] | pseudonyms for names and addresses |
@@ -49,6 +50,7 @@ pub mod fix;
 pub mod fnmatch;
 pub mod host;
 pub mod kube_proxy;
+pub mod logs;
 pub mod netplan;
 pub mod networkd;
 pub mod networkmanager;

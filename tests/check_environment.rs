@@ -175,6 +175,29 @@ fn credentials_that_the_file_names_are_cut_out_of_everything() {
     assert!(!text.stdout.contains(KEY));
 }
 
+/// The kubeconfig of the CNI plugin is commonly named: it is one item, redacted, as without that.
+#[test]
+fn a_kubeconfig_that_is_collected_anyhow_stays_in_the_bundle() {
+    let kubeconfig = "/etc/cni/net.d/calico-kubeconfig";
+    let root = Root::new()
+        .file("/etc/calico/calicoctl.cfg", format!("{HEAD}  kubeconfig: {kubeconfig}\n"))
+        .file(kubeconfig, format!("users:\n- user:\n    token: {TOKEN}\n"));
+    let folder = TempDir::new().unwrap();
+    let archive = folder.path().join("b.tar.gz");
+    let diags = run(calivet(&root, &[])
+        .args(["node", "diags", "-o", "json", "--output-file"])
+        .arg(&archive));
+    let manifest = diags.json();
+    let items = manifest["items"].as_array().unwrap().iter();
+    let items: Vec<&Value> =
+        items.filter(|item| item["path"] == format!("host{kubeconfig}")).collect();
+    assert_eq!(items.len(), 1);
+    assert_eq!(
+        (&items[0]["outcome"], &items[0]["redactions"]["named-value"]),
+        (&"ok".into(), &1.into())
+    );
+}
+
 #[test]
 fn files_that_the_settings_name_are_looked_at() {
     let root = Root::new().file("/k/key", "x").file("/k/cert", "x");

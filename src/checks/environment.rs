@@ -9,7 +9,7 @@ mod node;
 
 use serde_json::json;
 
-use crate::collectors::{self, Node, Rows};
+use crate::collectors::{self, Rows};
 use crate::datastore::environment::{DEFAULT_KUBECONFIG, Environment, PATH, Sudo};
 use crate::datastore::settings::{Effective, Origin, Problem};
 use crate::host::{Evidence, Outcome};
@@ -32,7 +32,10 @@ pub(super) const CHECK: Check = Check {
         Kind { id: endpoints::ID, passes: "The datastore's URLs are URLs, and safe." },
         Kind { id: node::ID, passes: "calicoctl and calico-node use the same datastore." },
     ],
-    reads: |node, _| reads(node),
+    reads: |_, asked| Rows {
+        artifacts: vec![collectors::environment(&asked.config)],
+        ..Rows::default()
+    },
     later: |_, _| Rows::default(),
     judge,
 };
@@ -45,10 +48,6 @@ const IGNORED: &str = "environment.ignored";
 /// How variables survive sudo.
 const KEEP: &str =
     "sudo -E calivet ...            (keeps the variables, if sudoers allows it: SETENV)";
-
-fn reads(node: &Node) -> Rows {
-    collectors::at(node, &[PATH])
-}
 
 fn judge(evidence: &Evidence, _: &Asked) -> Vec<Finding> {
     let environment = match read(evidence) {

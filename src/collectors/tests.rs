@@ -69,7 +69,7 @@ fn files_and_folders_are_absolute_and_questions_are_single_lines() {
     for collector in COLLECTORS {
         for artifact in artifacts(collector, &full()) {
             match &artifact.source {
-                Source::File(path) | Source::Listing(path) => {
+                Source::File(path) | Source::Listing(path) | Source::Logs(path) => {
                     assert!(Path::new(path.as_ref()).is_absolute(), "{path}");
                 }
                 Source::Bird { question, .. } => assert!(question.starts_with("show ")),

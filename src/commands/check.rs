@@ -1,6 +1,6 @@
 //! `calivet check`: what is wrong with this node.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,9 +40,8 @@ pub(super) async fn run(
         .into());
     }
     let wanted = Wanted {
-        config: options.config.clone(),
         checks: chosen(args)?,
-        asked: asked(args),
+        asked: asked(options, args),
         suppressions: match &args.suppressions {
             Some(file) => read_suppressions(file).await?,
             None => Vec::new(),
@@ -120,8 +119,6 @@ async fn read_suppressions(file: &Path) -> anyhow::Result<Vec<Suppression>> {
 
 /// What is to be found out.
 struct Wanted {
-    /// calicoctl's configuration file.
-    config: PathBuf,
     checks: Vec<&'static Check>,
     asked: Asked,
     suppressions: Vec<Suppression>,
@@ -131,8 +128,8 @@ impl Wanted {
     /// Reads what the checks want, once for all, and lets each judge. Beside the report: what is to be said of
     /// suppressions.
     async fn report(&self, host: &Host) -> (Report, Vec<String>) {
-        let Self { config, checks, asked, suppressions } = self;
-        let (name, evidence) = gather(host, config, checks, asked).await;
+        let Self { checks, asked, suppressions } = self;
+        let (name, evidence) = gather(host, checks, asked).await;
         let mut findings = judge(checks, evidence, asked).await;
         let over = suppressions::apply(suppressions, &mut findings, host.time());
         (Report::new(name, host.time(), findings), over)
@@ -161,15 +158,10 @@ pub(super) async fn judge(
 }
 
 /// The node's name, and what the checks want to know, each piece read once for all.
-async fn gather(
-    host: &Host,
-    config: &Path,
-    checks: &[&Check],
-    asked: &Asked,
-) -> (Option<String>, Evidence) {
+async fn gather(host: &Host, checks: &[&Check], asked: &Asked) -> (Option<String>, Evidence) {
     let mut evidence = host.evidence(collectors::FIRST, &[]).await;
     evidence.extend(host.evidence(&collectors::then(&evidence), &[]).await);
-    let node = Node { config: config.to_owned(), ..Node::from_evidence(&evidence) };
+    let node = Node { config: asked.config.clone(), ..Node::from_evidence(&evidence) };
     let rows = checks.iter().map(|check| (check.reads)(&node, asked)).collect();
     read(host, rows, &mut evidence).await;
     if let Some(interval) = asked.interval {
@@ -239,10 +231,18 @@ async fn mend(
 }
 
 /// What the user asked for, with the defaults of the subjects that were not named.
-fn asked(args: &cli::Check) -> Asked {
-    let mut asked = Asked { probe: !args.no_probe, ..Asked::default() };
+fn asked(options: &Options, args: &cli::Check) -> Asked {
+    let mut asked =
+        Asked { probe: !args.no_probe, config: options.config.clone(), ..Asked::default() };
     match &args.subject {
-        None | Some(Subject::Bgp | Subject::Datastore | Subject::Environment) => {}
+        None
+        | Some(
+            Subject::Bgp
+            | Subject::Datastore
+            | Subject::Environment
+            | Subject::Felix
+            | Subject::Logs,
+        ) => {}
         Some(Subject::Conntrack(conntrack)) => {
             asked.interval = conntrack.interval;
             asked.warn_percent = conntrack.warn;
@@ -261,6 +261,8 @@ fn asked(args: &cli::Check) -> Asked {
 const fn name(subject: &Subject) -> &'static str {
     match subject {
         Subject::Bgp => "bgp",
+        Subject::Felix => "felix",
+        Subject::Logs => "logs",
         Subject::Conntrack(_) => "conntrack",
         Subject::Environment => "environment",
         Subject::NetworkManager(_) => "networkmanager",

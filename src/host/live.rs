@@ -11,8 +11,8 @@ use tokio::sync::{OnceCell, mpsc};
 use super::bird_socket::{Daemons, Question};
 use super::{
     Artifact, Extent, Family, Listing, Outcome, Reading, Source, Tree, apart, command, datastore,
-    dbus, enter, environment, file, http, in_chunks, kernel_log, netlink, probe, process, sysctl,
-    tree,
+    dbus, enter, environment, file, http, in_chunks, kernel_log, logs, netlink, probe, process,
+    sysctl, tree,
 };
 use crate::bgp::looks;
 use crate::bird::configuration::{self, Configuration};
@@ -115,6 +115,7 @@ impl Live {
             Source::Environment { config } => {
                 send(Box::pin(self.environment(config, limit)).await, &chunks).await
             }
+            Source::Logs(folder) => send(logs::count(&root, folder, limit).await, &chunks).await,
             Source::NetworkManager => send(dbus::view(&root, limit).await, &chunks).await,
             Source::Probe { connect, configurations } => {
                 send(Box::pin(self.probe(*connect, configurations, limit)).await, &chunks).await

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::collectors::{self, Node};
+use crate::collectors::{self, COLLECTORS, Node};
 use crate::datastore::environment::Environment;
 use crate::datastore::{url, variables};
-use crate::host::Host;
+use crate::host::{Host, Tree};
 
 /// The settings that reached calivet, so that whoever reads the bundle sees whether `sudo` lost them.
 pub(super) fn settings() -> BTreeMap<String, String> {
@@ -36,11 +36,15 @@ pub(super) async fn credentials(host: &Host, node: &Node, limit: Duration) -> Ve
             files.extend(std::env::split_paths(&value));
         }
     }
-    let reading = host.read(&collectors::environment(node).within(limit)).await;
+    let reading = host.read(&collectors::environment(&node.config).within(limit)).await;
     let named = Environment::parse(&reading.bytes).map(|environment| environment.files);
     let named = named.unwrap_or_default().into_iter().filter(|file| file.credential);
     files.extend(named.map(|file| PathBuf::from(file.path)));
-    files.into_iter().filter(|path| path.is_absolute()).collect()
+    // What another row reads, such as the kubeconfig of the CNI plugin, is redacted there, and not left out.
+    let trees = COLLECTORS.iter().flat_map(|collector| collectors::rows(collector, node).trees);
+    let trees: Vec<Tree> = trees.collect();
+    let is_held = |path: &PathBuf| trees.iter().any(|tree| tree.has(path));
+    files.into_iter().filter(|path| path.is_absolute() && !is_held(path)).collect()
 }
 
 /// Secrets that the user gave in calivet's own environment.
