@@ -13,12 +13,10 @@ mod peer;
 mod probes;
 mod routes;
 
-use std::time::Duration;
-
 use super::{Asked, Check, Finding, Kind};
 use crate::bgp::looks;
 use crate::collectors::{self, Node, Rows};
-use crate::host::{Evidence, Source};
+use crate::host::Evidence;
 use facts::Facts;
 
 /// See the module.
@@ -69,18 +67,10 @@ const READ: &[&str] = &[
     "datastore/nodes.json",
 ];
 
-/// How long this check waits for the datastore, which it can do without.
-const DATASTORE: Duration = Duration::from_secs(1);
-
 fn reads(node: &Node, asked: &Asked) -> Rows {
-    let mut rows = collectors::at(node, READ);
+    let mut rows = collectors::briefly(collectors::at(node, READ));
     rows.artifacts.retain(|row| row.path() != looks::PATH);
     rows.artifacts.push(collectors::probes(node, asked.probe));
-    for row in &mut rows.artifacts {
-        if matches!(row.source, Source::Datastore { .. }) {
-            row.max_time = Some(DATASTORE);
-        }
-    }
     rows
 }
 
