@@ -347,7 +347,7 @@ Examples:
   sudo calivet check networkmanager --fix        write conf.d/calico.conf and reload")]
 pub struct NetworkManager {
     /// Judge just these interfaces, whether they exist or not
-    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = interface)]
     pub interface: Vec<String>,
 }
 
@@ -492,6 +492,15 @@ fn checks() -> PossibleValuesParser {
         .map(|check| PossibleValue::new(check.name).help(check.about))
         .collect::<Vec<_>>()
         .into()
+}
+
+/// The name of an interface, as the kernel takes one: 1 to 15 bytes, no slash and no blank (`dev_valid_name`).
+fn interface(text: &str) -> Result<String, String> {
+    let is_odd = |character: char| character == '/' || character.is_whitespace();
+    if text.is_empty() || text.len() > 15 || text.contains(is_odd) {
+        return Err("an interface's name has 1 to 15 bytes, no slash and no blank".to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 /// A span of time such as `10s`, `2h 30m`, `1d`.

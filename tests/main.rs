@@ -24,6 +24,7 @@ mod hostile_sockets;
 mod lab;
 mod memory;
 mod netlink;
+mod networkd;
 mod networkmanager;
 mod node_diags;
 mod node_status;

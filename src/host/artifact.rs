@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::netlink;
@@ -24,6 +25,8 @@ pub struct Artifact {
     pub max_bytes: u64,
     /// The longest that it may take. `None`: the host's own bound on one question.
     pub max_time: Option<Duration>,
+    /// Of a log found in a [`Tree`], lines that were written before this are not wanted.
+    pub since: Option<Timestamp>,
     /// What it may give away.
     pub sensitivity: Sensitivity,
 }
@@ -145,6 +148,7 @@ impl Artifact {
             source,
             max_bytes: DEFAULT_MAX_BYTES,
             max_time: None,
+            since: None,
             sensitivity: Sensitivity::Private,
         }
     }

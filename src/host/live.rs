@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use tokio::sync::{OnceCell, mpsc};
 
 use super::bird_socket::{Daemons, Question};
+use super::file::Wanted;
 use super::{
     Artifact, Extent, Family, Listing, Outcome, Reading, Source, Tree, apart, command, datastore,
     dbus, enter, environment, file, http, in_chunks, kernel_log, logs, netlink, probe, process,
@@ -82,7 +83,8 @@ impl Live {
             }
             Source::Leaf { folder, path } => {
                 let (folder, path) = (PathBuf::from(folder.as_ref()), path.clone());
-                let read = move |sink: &_| file::read_leaf(&root, &folder, &path, max_bytes, sink);
+                let wanted = Wanted { max_bytes, since: artifact.since };
+                let read = move |sink: &_| file::read_leaf(&root, &folder, &path, wanted, sink);
                 apart::stream(limit, chunks, read).await
             }
             Source::Listing(folder) => {
