@@ -6,6 +6,7 @@
 
 mod bgp;
 mod conntrack;
+mod datastore;
 mod environment;
 pub mod explained;
 mod felix;
@@ -35,6 +36,7 @@ pub const CHECKS: &[Check] = &[
     felix::CHECK,
     bgp::CHECK,
     conntrack::CHECK,
+    datastore::CHECK,
     environment::CHECK,
     networkmanager::CHECK,
     logs::CHECK,

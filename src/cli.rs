@@ -389,6 +389,8 @@ Examples:
     /// Which of Calico's interfaces does `NetworkManager` take, and which line decides?
     #[command(name = "networkmanager")]
     NetworkManager(NetworkManager),
+    /// Can this node reach etcd or the Kubernetes API, is it let in, and is it in there?
+    Datastore,
 }
 
 /// `check conntrack`.

@@ -90,7 +90,8 @@ pub fn tasks(collector: &'static Collector, node: &Node) -> Vec<Task> {
     let Rows { artifacts, trees } = collectors::rows(collector, node);
     let mut tasks: Vec<Task> = Vec::new();
     for artifact in artifacts {
-        // Each daemon has one connection: its questions wait for each other anyway, and must not keep places.
+        // Each daemon, and the datastore, has one connection: its questions wait for each other anyway, and must not
+        // keep places.
         if let Some(Task { work: Work::Artifacts(batch), .. }) =
             tasks.iter_mut().find(|task| is_same_daemon(task, &artifact))
         {
@@ -106,8 +107,13 @@ pub fn tasks(collector: &'static Collector, node: &Node) -> Vec<Task> {
 }
 
 fn is_same_daemon(task: &Task, artifact: &Artifact) -> bool {
-    let Source::Bird { family: wanted, .. } = &artifact.source else { return false };
-    matches!(task.source(), Some(Source::Bird { family, .. }) if family == wanted)
+    match (&artifact.source, task.source()) {
+        (Source::Bird { family: wanted, .. }, Some(Source::Bird { family, .. })) => {
+            family == wanted
+        }
+        (Source::Datastore { .. }, Some(Source::Datastore { .. })) => true,
+        _ => false,
+    }
 }
 
 /// A run of tasks.

@@ -8,6 +8,7 @@ mod bird;
 mod calico;
 mod cni;
 pub mod conntrack;
+mod datastore;
 mod felix;
 mod kernel;
 mod logs;
@@ -58,6 +59,7 @@ pub const COLLECTORS: &[Collector] = &[
     network::COLLECTOR,
     netfilter::COLLECTOR,
     calico::COLLECTOR,
+    datastore::COLLECTOR,
     cni::COLLECTOR,
     networkmanager::COLLECTOR,
     kernel::COLLECTOR,
@@ -248,6 +250,26 @@ pub fn at(node: &Node, paths: &[&str]) -> Rows {
         found.trees.extend(trees.into_iter().filter(|tree| is_wanted(tree.path())));
     }
     found
+}
+
+/// What `check datastore` rests on: all rows of its collector.
+#[must_use]
+pub fn datastore(node: &Node) -> Vec<Artifact> {
+    rows(&datastore::COLLECTOR, node).artifacts
+}
+
+/// How long a check waits for the datastore that can do without.
+const BRIEFLY: Duration = Duration::from_secs(1);
+
+/// The same rows, for a check that can do without the datastore: it is waited for a second at most.
+#[must_use]
+pub fn briefly(mut rows: Rows) -> Rows {
+    for row in &mut rows.artifacts {
+        if matches!(row.source, Source::Datastore { .. }) {
+            row.max_time = Some(BRIEFLY);
+        }
+    }
+    rows
 }
 
 /// A look at the BGP peers that are down; `connect`: also with a connection to each.

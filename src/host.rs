@@ -12,6 +12,7 @@ mod bird_socket;
 pub mod bundle;
 mod change;
 mod command;
+mod datastore;
 mod dbus;
 pub mod enter;
 mod environment;

@@ -16,6 +16,7 @@ mod check_felix;
 mod check_options;
 mod conntrack;
 mod containers;
+mod datastore;
 mod diags_options;
 mod fake_bird;
 mod faults;

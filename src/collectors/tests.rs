@@ -83,8 +83,9 @@ fn files_and_folders_are_absolute_and_questions_are_single_lines() {
                 | Source::Settings
                 | Source::Netlink(_)
                 | Source::NetworkManager
+                | Source::Probe { .. }
                 | Source::Environment { .. }
-                | Source::Probe { .. } => {}
+                | Source::Datastore { .. } => {}
             }
         }
         for tree in rows(collector, &full()).trees {

@@ -1,6 +1,5 @@
 //! `calivet check`: what is wrong with this node.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -169,7 +168,7 @@ pub(super) async fn judge(
 async fn gather(host: &Host, checks: &[&Check], asked: &Asked) -> (Option<String>, Evidence) {
     let mut evidence = host.evidence(collectors::FIRST, &[]).await;
     evidence.extend(host.evidence(&collectors::then(&evidence), &[]).await);
-    let node = Node::from_evidence(&evidence);
+    let node = Node { config: asked.config.clone(), ..Node::from_evidence(&evidence) };
     let rows = checks.iter().map(|check| (check.reads)(&node, asked)).collect();
     read(host, rows, &mut evidence).await;
     if let Some(interval) = asked.interval {
@@ -187,12 +186,20 @@ async fn gather(host: &Host, checks: &[&Check], asked: &Asked) -> (Option<String
 async fn read(host: &Host, rows: Vec<Rows>, evidence: &mut Evidence) {
     let mut artifacts: Vec<Artifact> = Vec::new();
     let mut trees: Vec<Tree> = Vec::new();
-    let mut paths = BTreeSet::new();
     for rows in rows {
-        artifacts.extend(rows.artifacts.into_iter().filter(|artifact| {
-            let path = artifact.path().into_owned();
-            evidence.get(&path).is_none() && paths.insert(path)
-        }));
+        for artifact in rows.artifacts {
+            if evidence.get(&artifact.path()).is_some() {
+                continue;
+            }
+            match artifacts.iter_mut().find(|known| known.path() == artifact.path()) {
+                // The check that waits longest decides; without a limit, it is the host's own.
+                Some(known) => {
+                    known.max_time =
+                        known.max_time.zip(artifact.max_time).map(|(one, other)| one.max(other));
+                }
+                None => artifacts.push(artifact),
+            }
+        }
         for tree in rows.trees {
             if !trees.contains(&tree) {
                 trees.push(tree);
@@ -235,7 +242,14 @@ fn asked(options: &Options, args: &cli::Check) -> Asked {
     let mut asked =
         Asked { probe: !args.no_probe, config: options.config.clone(), ..Asked::default() };
     match &args.subject {
-        None | Some(Subject::Bgp | Subject::Environment | Subject::Felix | Subject::Logs) => {}
+        None
+        | Some(
+            Subject::Bgp
+            | Subject::Datastore
+            | Subject::Environment
+            | Subject::Felix
+            | Subject::Logs,
+        ) => {}
         Some(Subject::Conntrack(conntrack)) => {
             asked.interval = conntrack.interval;
             asked.warn_percent = conntrack.warn;
@@ -259,6 +273,7 @@ const fn name(subject: &Subject) -> &'static str {
         Subject::Conntrack(_) => "conntrack",
         Subject::Environment => "environment",
         Subject::NetworkManager(_) => "networkmanager",
+        Subject::Datastore => "datastore",
     }
 }
 

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::netlink;
 use super::pattern::{Match, Patterns};
 use crate::archive;
+use crate::datastore::Question;
 
 /// One piece of host state: how it is asked for, where a bundle keeps it, what it may cost.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,6 +98,13 @@ pub enum Source {
         connect: bool,
         /// BIRD's configuration files, which tell this node's end of each session.
         configurations: Cow<'static, [Cow<'static, str>]>,
+    },
+    /// A question to the datastore, by the settings that calicoctl would use, as JSON.
+    Datastore {
+        /// What is asked.
+        question: Question,
+        /// calicoctl's configuration file; empty: the default one.
+        config: Cow<'static, Path>,
     },
 }
 
@@ -226,6 +234,10 @@ impl Artifact {
                 "connections to BGP peers that are down".to_owned()
             }
             Source::Probe { connect: false, .. } => "routes to BGP peers that are down".to_owned(),
+            Source::Datastore { question: Question::Health, .. } => "datastore".to_owned(),
+            Source::Datastore { question: Question::All(resource), .. } => {
+                format!("datastore: {}", resource.plural())
+            }
         }
     }
 }
