@@ -6,12 +6,16 @@
 
 mod bgp;
 mod conntrack;
+mod dataplane;
 pub mod explained;
 mod networkmanager;
 mod settings;
 pub mod suppressions;
+mod sysctl;
+mod system;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -25,7 +29,8 @@ use crate::host::Evidence;
 use suppressions::Suppressed;
 
 /// The checks, in the order in which they are run and shown.
-pub const CHECKS: &[Check] = &[bgp::CHECK, conntrack::CHECK, networkmanager::CHECK];
+pub const CHECKS: &[Check] =
+    &[system::CHECK, sysctl::CHECK, bgp::CHECK, conntrack::CHECK, networkmanager::CHECK];
 
 /// A subject of `calivet check`.
 #[derive(Debug)]
@@ -70,6 +75,8 @@ pub struct Asked {
     pub max: u64,
     /// The interfaces to judge, whether they exist or not; empty: Calico's.
     pub interfaces: Vec<String>,
+    /// A kernel's configuration that the user gave, and the name of its file.
+    pub kernel_config: Option<Arc<(Vec<u8>, String)>>,
 }
 
 impl Default for Asked {
@@ -82,6 +89,7 @@ impl Default for Asked {
             top: None,
             max: 1_000_000,
             interfaces: Vec::new(),
+            kernel_config: None,
         }
     }
 }

@@ -9,7 +9,7 @@ mod calico;
 mod cni;
 pub mod conntrack;
 mod felix;
-mod kernel;
+pub mod kernel;
 mod logs;
 mod netfilter;
 mod network;
@@ -86,6 +86,8 @@ pub struct Node {
     /// Names in `/proc/modules` and `/lib/modules/*/modules.builtin`; `None` where the kernel has no modules at
     /// all, so that nothing can be loaded by asking.
     pub modules: Option<Vec<String>>,
+    /// The kernel's release, after which its files are named; empty where it could not be read.
+    pub release: String,
     /// systemd is the first process, so that its tools have whom to ask.
     pub systemd: bool,
     /// Where Calico's log files are.
@@ -163,6 +165,10 @@ impl Node {
             processes,
             interfaces: text(&network::INTERFACES)
                 .map(|table| network::interface_names(&table))
+                .unwrap_or_default(),
+            release: text(&kernel::RELEASE)
+                .map(|release| release.trim().to_owned())
+                .filter(|release| kernel::is_release(release))
                 .unwrap_or_default(),
             systemd: text(&system::INIT).is_some_and(|name| name.trim() == "systemd"),
             legacy_iptables: in_use(&netfilter::LEGACY_NAMES),

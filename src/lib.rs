@@ -13,7 +13,7 @@
 //!
 //! | module | what it is |
 //! | --- | --- |
-//! | [`bird`], [`processes`], [`felix`], [`sysctl`], [`conntrack`], [`kube_proxy`] | parsers: bytes in, typed facts out; they know no host |
+//! | [`bird`], [`processes`], [`felix`], [`sysctl`], [`conntrack`], [`kube_proxy`], [`kernel`] | parsers: bytes in, typed facts out; they know no host |
 //! | [`networkmanager`], [`networkd`], [`dhcpcd`], [`netplan`], [`fnmatch`] | what others make of their configuration |
 //! | [`bgp`] | what a look at a BGP peer gives, and what a peer says |
 //! | [`datastore`] | where Calico keeps its resources, and how one gets there |
@@ -48,6 +48,7 @@ pub mod felix;
 pub mod fix;
 pub mod fnmatch;
 pub mod host;
+pub mod kernel;
 pub mod kube_proxy;
 pub mod netplan;
 pub mod networkd;

@@ -9,7 +9,11 @@ pub(super) const COLLECTOR: Collector = Collector {
     about: "Felix: liveness, readiness and metrics as served on this node",
     artifacts: &[conntrack::BPF_MAPS_ROW],
     trees: &[],
-    more: |node| Rows { artifacts: [health(node), metrics(node)].concat(), trees: Vec::new() },
+    more: |node| {
+        let mut artifacts = [health(node), metrics(node)].concat();
+        artifacts.extend(process_status(node));
+        Rows { artifacts, trees: Vec::new() }
+    },
 };
 
 /// Felix's `healthPort` where neither its environment nor its configuration says otherwise
@@ -22,6 +26,12 @@ const METRICS_PORT: u16 = 9091;
 pub(super) fn health(node: &Node) -> Vec<Artifact> {
     let port = port(node, "FELIX_HEALTHPORT").unwrap_or(HEALTH_PORT);
     vec![get("felix/liveness", port, "/liveness"), get("felix/readiness", port, "/readiness")]
+}
+
+/// What the kernel says of Felix's process: among the rest, what it may do.
+pub(super) fn process_status(node: &Node) -> Option<Artifact> {
+    let pid = node.agent(Agent::Felix)?.pid;
+    Some(Artifact::file_at(format!("/proc/{pid}/status")).public())
 }
 
 fn metrics(node: &Node) -> Vec<Artifact> {

@@ -28,6 +28,7 @@ pub(crate) fn full() -> Node {
         legacy_iptables: true,
         legacy_ip6tables: true,
         modules: None,
+        release: "6.1.0-42-amd64".to_owned(),
         systemd: true,
         log_dir: PathBuf::from("/var/log/calico"),
         since: Some(Duration::from_secs(7200)),

@@ -3,7 +3,8 @@
 use serde_json::json;
 
 use super::{Facts, LIMIT, fix, grouped};
-use crate::checks::{Finding, Level, settings};
+use crate::checks::settings::{self, decisive};
+use crate::checks::{Finding, Level};
 use crate::collectors::conntrack as rows;
 use crate::host::Outcome;
 use crate::kube_proxy;
@@ -45,11 +46,6 @@ enum Proxy {
     Sets(Option<u64>),
     /// It is not known.
     Unknown(String),
-}
-
-/// The last value of a boot that the kernel takes: it refuses what is no number, and what was written before stays.
-pub(super) fn decisive(boot: &Boot) -> Option<(&Write, u64)> {
-    boot.writes.iter().rev().find_map(|write| Some((write, sysctl::number(&write.value)?)))
 }
 
 impl Tomorrow {

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{BPF, BUCKETS, Facts, TIMEOUTS, grouped, mebibytes};
+use crate::checks::dataplane::is_true;
 use crate::checks::{Finding, Level};
 use crate::collectors::conntrack as rows;
 use crate::conntrack::entry_bytes;
@@ -140,9 +141,4 @@ pub(super) fn bpf(facts: &Facts) -> Finding {
         (_, true, false) => (Level::Skip, "no Felix runs here".to_owned()),
     };
     Finding::new(BPF, level, summary).evidence(evidence)
-}
-
-/// As Felix reads a Boolean parameter.
-fn is_true(value: &str) -> bool {
-    matches!(value.to_ascii_lowercase().as_str(), "true" | "1" | "yes" | "y" | "t" | "enabled")
 }
