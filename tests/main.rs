@@ -10,6 +10,7 @@
 
 mod bundles;
 mod check_bgp;
+mod check_kernel;
 mod check_options;
 mod conntrack;
 mod containers;

@@ -91,7 +91,7 @@ fn judge(evidence: &Evidence, asked: &Asked) -> Vec<Finding> {
             Tally::of(&facts.kernel, facilities::CONNTRACK),
         ),
         iptables(&facts, has_nftables),
-        Subject { id: IPSET, what: "the sets of the iptables dataplane", open: Level::Warn }
+        Subject { id: IPSET, what: "the iptables dataplane's use of sets", open: Level::Warn }
             .finding(
                 &facts,
                 &facts.dataplane.uses(Dataplane::Iptables),

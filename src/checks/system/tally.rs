@@ -111,16 +111,18 @@ impl Subject {
     pub(super) fn finding(&self, facts: &Facts, usage: &Use, tally: Tally) -> Finding {
         let what = self.what;
         let lacking = match (tally.missing.is_empty(), tally.unknown.is_empty()) {
-            (false, _) => format!("the kernel lacks, for {what}: {}", tally.missing.join(", ")),
+            (false, _) => {
+                format!("the kernel lacks what {what} needs: {}", tally.missing.join(", "))
+            }
             (true, false) => {
                 let few: Vec<&str> = tally.unknown.iter().take(3).map(String::as_str).collect();
                 let more = match tally.unknown.len() - few.len() {
                     0 => String::new(),
                     more => format!(" and {more} more"),
                 };
-                format!("it could not be determined for {what}: {}{more}", few.join(", "))
+                format!("of {what}, it could not be determined: {}{more}", few.join(", "))
             }
-            (true, true) => format!("the kernel has what {what} needs ({})", tally.counts()),
+            (true, true) => format!("the kernel has all that {what} needs ({})", tally.counts()),
         };
         let (mut level, mut summary) = match usage {
             Use::Unused(why) => (Level::Skip, format!("not used here ({why}); {lacking}")),
