@@ -133,7 +133,7 @@ pub struct Mount {
     pub kind: String,
 }
 
-/// The mounts in a `mountinfo` (proc_pid_mountinfo(5)).
+/// The mounts in a `mountinfo` (`proc_pid_mountinfo(5)`).
 #[must_use]
 pub fn mounts(table: &str) -> Vec<Mount> {
     let mount = |line: &str| {
@@ -144,7 +144,7 @@ pub fn mounts(table: &str) -> Vec<Mount> {
     table.lines().filter_map(mount).collect()
 }
 
-/// The mode of lockdown that holds: the word in brackets (kernel_lockdown(7)).
+/// The mode of lockdown that holds: the word in brackets (`kernel_lockdown(7)`).
 #[must_use]
 pub fn lockdown(text: &str) -> Option<&str> {
     let (_, rest) = text.split_once('[')?;

@@ -217,7 +217,7 @@ fn packets_that_the_reverse_path_filter_drops_are_counted() {
     assert_eq!(before["evidence"]["strict"], json!(["up0"]));
     // From an address that is behind the other uplink.
     namespaces.run(
-        "mac=$(cat /sys/class/net/up0/address)\n\
+        "mac=$(ip -brief link show up0 | awk '{ print $3 }')\n\
          ip -n other address add 10.1.0.9/32 dev there0\n\
          ip -n other route add 10.0.0.0/24 dev there0 src 10.1.0.9\n\
          ip -n other neighbour add 10.0.0.1 lladdr $mac dev there0\n\

@@ -88,24 +88,24 @@ fn judge(evidence: &Evidence, asked: &Asked) -> Vec<Finding> {
         Subject { id: CONNTRACK, what: "connection tracking", open: Level::Fail }.finding(
             &facts,
             &uses_filter,
-            Tally::of(&facts.kernel, facilities::CONNTRACK),
+            &Tally::of(&facts.kernel, facilities::CONNTRACK),
         ),
         iptables(&facts, has_nftables),
         Subject { id: IPSET, what: "the iptables dataplane's use of sets", open: Level::Warn }
             .finding(
                 &facts,
                 &facts.dataplane.uses(Dataplane::Iptables),
-                Tally::of(&facts.kernel, facilities::IPSET),
+                &Tally::of(&facts.kernel, facilities::IPSET),
             ),
         Subject { id: NFTABLES, what: "the nftables dataplane", open: Level::Info }.finding(
             &facts,
             &facts.dataplane.uses(Dataplane::Nftables),
-            nftables,
+            &nftables,
         ),
         Subject { id: EBPF, what: "the eBPF dataplane", open: Level::Info }.finding(
             &facts,
             &facts.dataplane.uses(Dataplane::Ebpf),
-            ebpf(&facts),
+            &ebpf(&facts),
         ),
         tunnel(&facts, VXLAN, "VXLAN", facilities::VXLAN),
         tunnel(&facts, IPIP, "IP in IP", facilities::IPIP),
@@ -131,7 +131,7 @@ fn iptables(facts: &Facts, has_nftables: bool) -> Finding {
     let open = if has_nftables { Level::Warn } else { Level::Fail };
     let is_whole = tally.is_whole();
     let finding = Subject { id: IPTABLES, what: "the iptables dataplane", open }
-        .finding(facts, &facts.dataplane.uses(Dataplane::Iptables), tally)
+        .finding(facts, &facts.dataplane.uses(Dataplane::Iptables), &tally)
         .evidence(json!({"backend": backend, "kinds": kinds}));
     if is_whole || !has_nftables {
         return finding;
@@ -166,7 +166,7 @@ fn tunnel(facts: &Facts, id: &'static str, what: &'static str, needs: &'static [
         ),
     };
     let usage = facts.dataplane.uses_tunnel(devices, variables);
-    Subject { id, what, open: Level::Info }.finding(facts, &usage, Tally::of(&facts.kernel, needs))
+    Subject { id, what, open: Level::Info }.finding(facts, &usage, &Tally::of(&facts.kernel, needs))
 }
 
 /// What calicoctl looks for, and that some of it is of no use to Calico.

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{BRIDGE, Facts, Lack, NEIGHBOURS, tomorrow};
+use crate::checks::dataplane::Link;
 use crate::checks::settings::Tomorrow;
 use crate::checks::{Finding, Level};
 use crate::host::Outcome;
@@ -148,7 +149,7 @@ pub(super) fn bridge(facts: &Facts) -> Finding {
     let bridges: Vec<&str> = links
         .iter()
         .filter(|link| link.kind.as_deref() == Some("bridge") && has_ports(link.name()))
-        .map(|link| link.name())
+        .map(Link::name)
         .take(20)
         .collect();
     let evidence = json!({

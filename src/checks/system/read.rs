@@ -14,7 +14,7 @@ pub(super) fn text<'a>(evidence: &'a Evidence, path: &str) -> Option<Cow<'a, str
 }
 
 /// The names in a listing of a folder.
-pub(super) fn listed<'a>(listing: &'a str) -> impl Iterator<Item = &'a str> {
+pub(super) fn listed(listing: &str) -> impl Iterator<Item = &str> {
     listing.lines().filter_map(|line| line.split_ascii_whitespace().nth(5))
 }
 

@@ -108,7 +108,7 @@ impl Tally {
 
 impl Subject {
     /// The verdict on a subject that is used or not.
-    pub(super) fn finding(&self, facts: &Facts, usage: &Use, tally: Tally) -> Finding {
+    pub(super) fn finding(&self, facts: &Facts, usage: &Use, tally: &Tally) -> Finding {
         let what = self.what;
         let lacking = match (tally.missing.is_empty(), tally.unknown.is_empty()) {
             (false, _) => {
@@ -127,9 +127,8 @@ impl Subject {
         let (mut level, mut summary) = match usage {
             Use::Unused(why) => (Level::Skip, format!("not used here ({why}); {lacking}")),
             _ if tally.is_whole() => (Level::Ok, lacking),
-            Use::Used(_) if tally.missing.is_empty() => (Level::Unknown, lacking),
+            Use::Used(_) | Use::Open if tally.missing.is_empty() => (Level::Unknown, lacking),
             Use::Used(why) => (Level::Fail, format!("{lacking}; it is used here: {why}")),
-            Use::Open if tally.missing.is_empty() => (Level::Unknown, lacking),
             Use::Open => (self.open, lacking),
         };
         for note in &tally.notes {

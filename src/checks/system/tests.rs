@@ -1,3 +1,4 @@
+use std::fmt::Write;
 use std::sync::Arc;
 
 use serde_json::json;
@@ -62,11 +63,11 @@ impl Host {
         let (mut list, mut config) = (String::new(), String::from("CONFIG_64BIT=y\n"));
         for facility in Self::facilities() {
             for module in facility.modules.iter().filter(|name| !self.without.contains(name)) {
-                list.push_str(&format!("kernel/net/{module}.ko.xz: kernel/a.ko.xz\n"));
+                writeln!(list, "kernel/net/{module}.ko.xz: kernel/a.ko.xz").unwrap();
             }
             let kind = if facility.modules.is_empty() || !self.is_modular { 'y' } else { 'm' };
             for option in facility.options.iter().filter(|name| !self.without.contains(name)) {
-                config.push_str(&format!("CONFIG_{option}={kind}\n"));
+                writeln!(config, "CONFIG_{option}={kind}").unwrap();
             }
         }
         put("host/proc/sys/kernel/osrelease", &format!("{}\n", self.release));
