@@ -7,7 +7,11 @@
 mod bgp;
 mod conntrack;
 mod dataplane;
+mod environment;
 pub mod explained;
+mod felix;
+mod logged;
+mod logs;
 mod networkmanager;
 mod settings;
 pub mod suppressions;
@@ -15,6 +19,7 @@ mod sysctl;
 mod system;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,13 +29,22 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::collectors::{Node, Rows};
+use crate::datastore::settings::DEFAULT_PATH;
 use crate::fix::{Applied, Change};
 use crate::host::Evidence;
 use suppressions::Suppressed;
 
 /// The checks, in the order in which they are run and shown.
-pub const CHECKS: &[Check] =
-    &[system::CHECK, sysctl::CHECK, bgp::CHECK, conntrack::CHECK, networkmanager::CHECK];
+pub const CHECKS: &[Check] = &[
+    system::CHECK,
+    sysctl::CHECK,
+    felix::CHECK,
+    bgp::CHECK,
+    conntrack::CHECK,
+    environment::CHECK,
+    networkmanager::CHECK,
+    logs::CHECK,
+];
 
 /// A subject of `calivet check`.
 #[derive(Debug)]
@@ -63,6 +77,8 @@ pub struct Kind {
 pub struct Asked {
     /// Whether peers that are down are looked at actively (bounded probes).
     pub probe: bool,
+    /// calicoctl's configuration file.
+    pub config: PathBuf,
     /// The time between two looks, for rates.
     pub interval: Option<Duration>,
     /// From how many per cent of the limit on the conntrack table is warned of.
@@ -83,6 +99,7 @@ impl Default for Asked {
     fn default() -> Self {
         Self {
             probe: true,
+            config: DEFAULT_PATH.into(),
             interval: None,
             warn_percent: 75,
             fail_percent: 90,

@@ -17,7 +17,7 @@ mod networkmanager;
 mod system;
 
 use std::borrow::Cow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::host::{Artifact, Evidence, Extent, Source, Tree};
@@ -88,6 +88,8 @@ pub struct Node {
     pub modules: Option<Vec<String>>,
     /// The kernel's release, after which its files are named; empty where it could not be read.
     pub release: String,
+    /// Tables of connections of the eBPF dataplane are pinned.
+    pub ebpf: bool,
     /// systemd is the first process, so that its tools have whom to ask.
     pub systemd: bool,
     /// Where Calico's log files are.
@@ -128,6 +130,7 @@ pub const FIRST: &[Artifact] = &[
     kernel::RELEASE,
     kernel::HOSTNAME,
     calico::NODENAME,
+    conntrack::BPF_MAPS_ROW,
 ];
 
 /// What must be read next: where it is depends on what was read first.
@@ -171,6 +174,8 @@ impl Node {
                 .filter(|release| kernel::is_release(release))
                 .unwrap_or_default(),
             systemd: text(&system::INIT).is_some_and(|name| name.trim() == "systemd"),
+            ebpf: text(&conntrack::BPF_MAPS_ROW)
+                .is_some_and(|listing| conntrack::conntrack_maps(&listing).next().is_some()),
             legacy_iptables: in_use(&netfilter::LEGACY_NAMES),
             legacy_ip6tables: in_use(&netfilter::LEGACY_NAMES6),
             modules: has_modules.then(|| {
@@ -211,6 +216,12 @@ impl Node {
 #[must_use]
 pub fn networkmanager(node: &Node) -> Rows {
     rows(&networkmanager::COLLECTOR, node)
+}
+
+/// What calicoctl, with this configuration file, would reach the datastore by.
+#[must_use]
+pub fn environment(config: &Path) -> Artifact {
+    calico::environment(config)
 }
 
 /// The links, their addresses and the rules, as the kernel has them.

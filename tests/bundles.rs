@@ -55,7 +55,8 @@ impl Bundle {
         fs::read_to_string(self.folder.path().join("diagnostics").join(name)).unwrap()
     }
 
-    /// The three shapes give `status.json` to the byte, and the same as each other in every other format.
+    /// The three shapes give `status.json` and `findings.json` to the byte, and the same as each other in every other
+    /// format.
     #[track_caller]
     fn is_the_host_itself(&self) -> Value {
         let stored = self.stored("status.json");
@@ -63,6 +64,16 @@ impl Bundle {
             let read = from(&shape, &["-o", "json"]);
             assert_eq!(read.stdout, stored, "{}", shape.display());
             assert_eq!(read.stderr, "", "{}", shape.display());
+            let check = run(calivet().arg("--from").arg(&shape).args(["check", "-o", "json"]));
+            let told = self.stored("findings.json");
+            let findings = |text: &str| -> Vec<Value> {
+                let document: Value = serde_json::from_str(text).unwrap();
+                document["findings"].as_array().unwrap().clone()
+            };
+            for (said, told) in findings(&check.stdout).iter().zip(&findings(&told)) {
+                assert_eq!(said, told, "{}", shape.display());
+            }
+            assert!(check.stdout == told, "{}", shape.display());
         }
         let status: Value = serde_json::from_str(&stored).unwrap();
         let yaml: Value =

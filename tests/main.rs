@@ -10,6 +10,8 @@
 
 mod bundles;
 mod check_bgp;
+mod check_environment;
+mod check_felix;
 mod check_kernel;
 mod check_options;
 mod conntrack;
@@ -22,6 +24,7 @@ mod hostile_sockets;
 mod lab;
 mod memory;
 mod netlink;
+mod networkd;
 mod networkmanager;
 mod node_diags;
 mod node_status;

@@ -29,7 +29,7 @@ fn noise(path: &Path, length: u64, mut state: u64) {
 }
 
 /// What the kernel says a process has had at most (`VmHWM`, proc(5)), until it ends.
-fn peak(child: &mut Child) -> u64 {
+pub(crate) fn peak(child: &mut Child) -> u64 {
     let mut peak = 0;
     while child.try_wait().unwrap().is_none() {
         let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();

@@ -10,7 +10,9 @@ pub(super) const COLLECTOR: Collector = Collector {
     artifacts: &[conntrack::BPF_MAPS_ROW],
     trees: &[],
     more: |node| {
-        let mut artifacts = [health(node), metrics(node)].concat();
+        let mut artifacts = health(node);
+        artifacts.push(metrics(node));
+        artifacts.extend(conntrack::bpf_sizes(node));
         artifacts.extend(process_status(node));
         Rows { artifacts, trees: Vec::new() }
     },
@@ -34,9 +36,10 @@ pub(super) fn process_status(node: &Node) -> Option<Artifact> {
     Some(Artifact::file_at(format!("/proc/{pid}/status")).public())
 }
 
-fn metrics(node: &Node) -> Vec<Artifact> {
+/// What it counts, where it serves that.
+pub(super) fn metrics(node: &Node) -> Artifact {
     let port = port(node, "FELIX_PROMETHEUSMETRICSPORT").unwrap_or(METRICS_PORT);
-    vec![get("felix/metrics", port, "/metrics")]
+    get(conntrack::METRICS, port, "/metrics")
 }
 
 fn port(node: &Node, variable: &str) -> Option<u16> {

@@ -29,6 +29,7 @@ pub(crate) fn full() -> Node {
         legacy_ip6tables: true,
         modules: None,
         release: "6.1.0-42-amd64".to_owned(),
+        ebpf: true,
         systemd: true,
         log_dir: PathBuf::from("/var/log/calico"),
         since: Some(Duration::from_secs(7200)),
@@ -70,7 +71,7 @@ fn files_and_folders_are_absolute_and_questions_are_single_lines() {
     for collector in COLLECTORS {
         for artifact in artifacts(collector, &full()) {
             match &artifact.source {
-                Source::File(path) | Source::Listing(path) => {
+                Source::File(path) | Source::Listing(path) | Source::Logs(path) => {
                     assert!(Path::new(path.as_ref()).is_absolute(), "{path}");
                 }
                 Source::Bird { question, .. } => assert!(question.starts_with("show ")),
@@ -82,6 +83,7 @@ fn files_and_folders_are_absolute_and_questions_are_single_lines() {
                 | Source::Settings
                 | Source::Netlink(_)
                 | Source::NetworkManager
+                | Source::Environment { .. }
                 | Source::Probe { .. } => {}
             }
         }

@@ -45,7 +45,7 @@ pub(super) async fn run(
     }
     let wanted = Wanted {
         checks: chosen(args)?,
-        asked: asked(args).await?,
+        asked: asked(options, args).await?,
         suppressions: match &args.suppressions {
             Some(file) => read_suppressions(file).await?,
             None => Vec::new(),
@@ -157,7 +157,11 @@ impl Wanted {
 }
 
 /// Lets the checks judge side by side: one that fails or hangs is unknown and holds up no other.
-async fn judge(checks: &[&'static Check], evidence: Evidence, asked: &Asked) -> Vec<Finding> {
+pub(super) async fn judge(
+    checks: &[&'static Check],
+    evidence: Evidence,
+    asked: &Asked,
+) -> Vec<Finding> {
     let evidence = Arc::new(evidence);
     let judged = checks.iter().map(|&check| {
         let (evidence, asked) = (Arc::clone(&evidence), asked.clone());
@@ -239,10 +243,14 @@ async fn mend(
 }
 
 /// What the user asked for, with the defaults of the subjects that were not named.
-async fn asked(args: &cli::Check) -> anyhow::Result<Asked> {
-    let mut asked = Asked { probe: !args.no_probe, ..Asked::default() };
+async fn asked(options: &Options, args: &cli::Check) -> anyhow::Result<Asked> {
+    let mut asked =
+        Asked { probe: !args.no_probe, config: options.config.clone(), ..Asked::default() };
     match &args.subject {
-        None | Some(Subject::Bgp | Subject::Sysctl) => {}
+        None
+        | Some(
+            Subject::Bgp | Subject::Environment | Subject::Felix | Subject::Logs | Subject::Sysctl,
+        ) => {}
         Some(Subject::System(system)) => {
             if let Some(file) = &system.kernel_config {
                 let shown = file.display();
@@ -271,7 +279,10 @@ async fn asked(args: &cli::Check) -> anyhow::Result<Asked> {
 const fn name(subject: &Subject) -> &'static str {
     match subject {
         Subject::Bgp => "bgp",
+        Subject::Felix => "felix",
+        Subject::Logs => "logs",
         Subject::Conntrack(_) => "conntrack",
+        Subject::Environment => "environment",
         Subject::NetworkManager(_) => "networkmanager",
         Subject::System(_) => "system",
         Subject::Sysctl => "sysctl",

@@ -8,6 +8,7 @@
 //! was cut off explains itself, and last with everything; who unpacks the bundle sees the last ones.
 
 mod environment;
+mod judged;
 mod learn;
 mod obfuscation;
 mod plan;
@@ -97,7 +98,9 @@ impl Diags<'_> {
             tokio::spawn(async move { plan::survey(&host, side_by_side, limit).await })
         };
         let node = unless(&self.stop, surveyed).await.and_then(Result::ok);
-        let node = plan::wanted(node.unwrap_or_else(Node::unknown), options, args);
+        let mut node = plan::wanted(node.unwrap_or_else(Node::unknown), options, args);
+        let credentials = environment::credentials(&host, &node, self.first());
+        node.credentials = unless(&self.stop, credentials).await.unwrap_or_default();
         let (tasks, left_out) = plan::select(&node, args);
         if args.dry_run {
             return plan::dry_run(&tasks, &left_out, output);
@@ -218,12 +221,13 @@ impl Diags<'_> {
         let status = recorder
             .status()
             .unwrap_or_else(|| status::node_status(opening.started, &Evidence::default()));
+        let report = recorder.finish_findings().await;
         let stopped = self.stop.borrow().clone();
         let items = std::mem::take(&mut recorder.items);
         let ended = matches!(stopped, Some(Stop::Signal(_) | Stop::Deadline(_)));
         let mut manifest = opening.closing(items, Timestamp::now(), ended);
         manifest.complete &= recorder.broken.is_none();
-        let summary = output::summary::render(&manifest, &status);
+        let summary = output::summary::render(&manifest, &status, &report);
         recorder.document("summary.txt", summary.into_bytes()).await;
         recorder.document("manifest.json", manifest.to_json()?).await;
         let useful = recorder.written > 0;

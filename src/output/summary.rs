@@ -8,14 +8,15 @@ use bytesize::ByteSize;
 
 use super::{Output, printable, table};
 use crate::bundle::manifest::Manifest;
+use crate::checks::Report;
 use crate::cli::Format;
 use crate::host::{Collected, Outcome};
 use crate::status::NodeStatus;
 
 /// `summary.txt`: the node's status, then what is missing and why, then what was cut out.
 #[must_use]
-pub fn render(manifest: &Manifest, status: &NodeStatus) -> String {
-    let plain = Output { format: Format::Wide, color: false, quiet: false, columns: None };
+pub fn render(manifest: &Manifest, status: &NodeStatus, report: &Report) -> String {
+    let plain = Output { format: Format::Table, color: false, quiet: false, columns: None };
     let mut text = format!(
         "calivet {} on node {}, {:.0}\n{}\n\n",
         manifest.tool.version,
@@ -28,6 +29,9 @@ pub fn render(manifest: &Manifest, status: &NodeStatus) -> String {
     for note in super::status::notes(status) {
         let _ = writeln!(text, "{note}");
     }
+
+    text += "\nFINDINGS (calivet explain ID tells more)\n\n";
+    text += &super::findings::render(report, true, plain);
 
     text += "\nWHAT IS NOT WHOLE\n\n";
     let troubled = |item: &&Collected| item.outcome.is_trouble();

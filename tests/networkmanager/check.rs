@@ -132,6 +132,23 @@ fn a_bundle_gives_the_verdict_of_the_node() {
     assert_eq!(live["findings"], kept["findings"]);
 }
 
+#[test]
+fn a_bus_that_denies_the_question_leaves_the_verdict_of_the_files() {
+    let Some(machine) = node() else { return };
+    machine.write(CALICO, b"[keyfile]\nunmanaged-devices=interface-name:cali*\n");
+    machine.deny();
+    let (_, report) = on(&machine, &[]);
+    let service = findings(&report, "networkmanager.service")[0];
+    assert_eq!(service["evidence"]["confirmedLive"], false, "{service:#}");
+    let reason = service["evidence"]["notConfirmed"].as_str().unwrap();
+    assert!(reason.contains("denied") || reason.contains("Denied"), "{reason}");
+    let pod = device(&report, POD);
+    assert_eq!(
+        (&pod["evidence"]["managed"], &pod["evidence"]["live"]),
+        (&false.into(), &Value::Null)
+    );
+}
+
 /// A node with files, and no `NetworkManager` that could be asked.
 fn files() -> Root {
     Root::new()

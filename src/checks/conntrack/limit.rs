@@ -2,12 +2,12 @@
 
 use serde_json::json;
 
+use super::proxy::Proxy;
 use super::{Facts, LIMIT, fix, grouped};
 use crate::checks::settings::{self, decisive};
 use crate::checks::{Finding, Level};
 use crate::collectors::conntrack as rows;
 use crate::host::Outcome;
-use crate::kube_proxy;
 use crate::sysctl::{self, Boot, File, Reader, Write};
 
 /// Both names of the setting.
@@ -38,16 +38,6 @@ pub(super) enum Module {
     Unknown(String),
 }
 
-/// What kube-proxy will do.
-enum Proxy {
-    /// There is none.
-    Absent,
-    /// It sets this limit; `None`: it leaves it alone.
-    Sets(Option<u64>),
-    /// It is not known.
-    Unknown(String),
-}
-
 impl Tomorrow {
     pub(super) fn of(facts: &Facts) -> Self {
         let evidence = facts.evidence;
@@ -60,7 +50,7 @@ impl Tomorrow {
             systemd: sysctl::at_boot(&files, Reader::Systemd, &KEYS),
             procps: sysctl::at_boot(&files, Reader::Procps, &KEYS),
             module: module(facts, &modules),
-            proxy: proxy(facts),
+            proxy: Proxy::of(facts),
             files,
             modules,
             reader,
@@ -110,48 +100,6 @@ fn module(facts: &Facts, lists: &[File]) -> Module {
             Module::BuiltIn
         }
         None => Module::Late,
-    }
-}
-
-fn proxy(facts: &Facts) -> Proxy {
-    let Some(table) = facts.reading(rows::PROCESSES) else {
-        return Proxy::Unknown("the processes were not read".to_owned());
-    };
-    let Some(process) = kube_proxy::find(&facts.node.processes) else {
-        return match table.outcome {
-            Outcome::Ok => Proxy::Absent,
-            _ => Proxy::Unknown(super::why(table, "the processes")),
-        };
-    };
-    let settings = match kube_proxy::config_path(&process.argv) {
-        None => kube_proxy::from_arguments(&process.argv),
-        Some(path) => {
-            let place = format!("host/proc/{}/root{path}", process.pid);
-            match facts.reading(&place) {
-                Some(reading) if reading.outcome == Outcome::Ok => {
-                    kube_proxy::from_config(&reading.text())
-                }
-                Some(reading) => {
-                    return Proxy::Unknown(super::why(reading, "kube-proxy's configuration"));
-                }
-                None => {
-                    return Proxy::Unknown("kube-proxy's configuration was not read".to_owned());
-                }
-            }
-        }
-    };
-    let cpus = facts.text(rows::CPUS).map(|text| {
-        let is_cpu = |line: &&str| {
-            line.strip_prefix("cpu")
-                .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
-        };
-        text.lines().filter(is_cpu).count() as u64
-    });
-    match (settings, cpus) {
-        (Err(error), _) => Proxy::Unknown(error.to_string()),
-        (Ok(settings), Some(cpus)) if cpus > 0 => Proxy::Sets(settings.limit(cpus)),
-        (Ok(settings), _) if settings.limit(0).is_none() => Proxy::Sets(None),
-        (Ok(_), _) => Proxy::Unknown("how many CPUs there are was not read".to_owned()),
     }
 }
 

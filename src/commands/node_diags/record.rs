@@ -16,7 +16,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 
 use self::receive::{Parcel, Piece, Rooms, receive};
+use super::judged::{self, Judged};
 use crate::archive::writer::{WriteError, Writer};
+use crate::checks::Report;
 use crate::cli::Format;
 use crate::collect::{Item, SIDE_BY_SIDE, Stop};
 use crate::collectors::{self, Node};
@@ -58,10 +60,12 @@ pub(super) struct Recorder {
     pub(super) items: Vec<Collected>,
     /// How many of them are in the bundle with their bytes.
     pub(super) written: u64,
-    /// What the status rests on.
+    /// What the status and the checks rest on.
     evidence: Evidence,
     /// Paths of evidence that is still to come; `None` when the status has been written.
     awaited: Option<BTreeSet<String>>,
+    /// What the checks rest on.
+    judged: Judged,
     time: Timestamp,
     /// Why the bundle cannot be written further: the first error.
     pub(super) broken: Option<WriteError>,
@@ -100,6 +104,7 @@ impl Recorder {
             written: 0,
             evidence: Evidence::default(),
             awaited: Some(awaited),
+            judged: Judged::new(node),
             time,
             broken: None,
             progress,
@@ -123,7 +128,13 @@ impl Recorder {
     }
 
     fn begin(&mut self, item: Item) {
-        let kept = self.awaited.as_ref().is_some_and(|awaited| awaited.contains(&item.path));
+        let kept = if self.awaited.as_ref().is_some_and(|awaited| awaited.contains(&item.path)) {
+            u64::MAX
+        } else if self.judged.wants(&item.path) {
+            judged::MOST_OF_ONE
+        } else {
+            0
+        };
         let path = item.path.clone();
         let number = self.begun;
         self.begun += 1;
@@ -259,10 +270,13 @@ impl Recorder {
         } else if collected.sha256.is_some() {
             self.written += 1;
         }
-        if let Some(awaited) = &mut self.awaited
-            && awaited.remove(&collected.path)
-        {
-            self.evidence.insert(collected.path.clone(), reading(&collected, evidence));
+        let path = collected.path.as_str();
+        let is_awaited = self.awaited.as_mut().is_some_and(|awaited| awaited.remove(path));
+        let is_judged = self.judged.wants(path)
+            && (collected.sha256.is_none()
+                || self.judged.has_room(path, evidence.as_ref().map(Vec::len)));
+        if is_awaited || is_judged {
+            self.evidence.insert(path.to_owned(), reading(&collected, evidence));
         }
         let path = output::printable(&collected.path);
         self.progress.set_message(format!("{} items: {path}", self.items.len()));
@@ -314,6 +328,16 @@ impl Recorder {
             Some(text) => self.document("status.json", text.into_bytes()).await,
             None => self.items.push(own_fault("status.json", "node status")),
         }
+    }
+
+    /// Lets the checks judge what the bundle holds, and writes what they find.
+    pub(super) async fn finish_findings(&mut self) -> Report {
+        let report = self.judged.report(std::mem::take(&mut self.evidence), self.time).await;
+        match output::document(&report, Format::Json) {
+            Ok(text) => self.document("findings.json", text.into_bytes()).await,
+            Err(_) => self.items.push(own_fault("findings.json", "check")),
+        }
+        report
     }
 
     /// Writes a document of calivet's own.

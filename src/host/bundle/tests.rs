@@ -142,8 +142,15 @@ fn a_bundle_of_calicoctl_gives_the_files_it_has() {
 }
 
 #[test]
-fn logs_are_listed_and_not_kept() {
-    let bundle = open(&[("logs/felix.log", &[b'x'; 5000])]);
+fn logs_are_listed_and_not_kept_but_for_what_checks_rest_on() {
+    let bundle = open(&[
+        ("logs/felix.log", &[b'x'; 5000]),
+        ("logs/kernel.log", b"<4>[1.0] x"),
+        ("logs/pods_listing", b"040755"),
+    ]);
+    for (path, text) in [("logs/kernel.log", "<4>[1.0] x"), ("logs/pods_listing", "040755")] {
+        assert_eq!(outcome(&bundle, path), (Outcome::Ok, String::new(), text.to_owned()));
+    }
     let (result, reason, text) = outcome(&bundle, "logs/felix.log");
     assert_eq!(
         (result, reason.as_str(), text.len()),

@@ -28,7 +28,7 @@ pub(super) struct Parcel {
     pub(super) collected: Collected,
     /// `None`: it has no bytes.
     pub(super) entry: Option<Packed>,
-    /// The bytes of what the status rests on.
+    /// The bytes of what the status and the checks rest on.
     pub(super) evidence: Option<Vec<u8>>,
     /// Kept until it is written.
     pub(super) room: Option<Room>,
@@ -160,19 +160,24 @@ async fn right(
     through.acquire_owned().await.ok()
 }
 
-/// Receives an item to its end and compresses it. `None`: it broke off, and is told of elsewhere.
+/// Receives an item to its end and compresses it. `None`: it broke off, and is told of elsewhere. `kept`: the most bytes
+/// that are kept as evidence; of an item that has more, none are.
 pub(super) async fn receive(
     mut item: Item,
-    kept: bool,
+    kept: u64,
     compressor: Compressor,
     mut room: Room,
 ) -> Option<Parcel> {
     let mut entry = None;
-    let mut evidence = kept.then(Vec::new);
+    let mut evidence = (kept > 0).then(Vec::new);
     while let Some(bytes) = item.bytes.recv().await {
         let entry = entry.get_or_insert_with(|| Entry::begin(&compressor, &item.path));
-        if let Some(evidence) = &mut evidence {
-            evidence.extend_from_slice(&bytes);
+        if let Some(held) = &mut evidence {
+            if (held.len() + bytes.len()) as u64 <= kept {
+                held.extend_from_slice(&bytes);
+            } else {
+                evidence = None;
+            }
         }
         entry.push(bytes).await;
         if !room.find(entry.held()).await {
