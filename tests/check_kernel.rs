@@ -13,7 +13,9 @@ const RELEASE: &str = "6.1.0-42-amd64";
 
 /// A host with a modular kernel, of which these modules are on the disk.
 fn node(modules: &[&str]) -> Root {
-    let list = modules.iter().map(|name| format!("kernel/net/{name}.ko.xz:\n")).collect::<String>();
+    let lines: Vec<String> =
+        modules.iter().map(|name| format!("kernel/net/{name}.ko.xz:\n")).collect();
+    let list = lines.concat();
     Root::new()
         .calico_node()
         .file("/proc/sys/kernel/osrelease", format!("{RELEASE}\n"))

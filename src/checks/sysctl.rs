@@ -71,19 +71,14 @@ impl Facts<'_> {
     /// A setting below `/proc/sys`; why it is not known.
     fn setting(&self, key: &str) -> Result<u64, Lack> {
         let Some(reading) = self.evidence.get(&format!("host/proc/sys/{key}")) else {
-            // Of a folder, each file that is there was read.
-            let folder = ["net/ipv4", "net/ipv6", "net/bridge"]
-                .into_iter()
-                .find(|folder| key.starts_with(folder))
-                .unwrap_or_default();
-            let path = format!("host/proc/sys/{folder}");
-            return Err(match self.evidence.get(&path) {
-                Some(reading) if reading.outcome != Outcome::Missing => {
-                    Lack::Unread(why(reading, key))
-                }
-                Some(_) => Lack::Missing,
-                None if self.evidence.below("host/proc/sys/net").next().is_some() => Lack::Missing,
-                None => Lack::Unread(format!("{key} was not read")),
+            // Of a folder that was read, what is not there the kernel does not have. That `/proc/sys` was read at all is
+            // known by the one setting that every kernel has.
+            let anchor = self.evidence.get("host/proc/sys/net/ipv4/ip_forward");
+            let was_read = anchor.is_some_and(|reading| reading.outcome == Outcome::Ok);
+            return Err(if was_read {
+                Lack::Missing
+            } else {
+                Lack::Unread(format!("{key} was not read"))
             });
         };
         match reading.outcome {
