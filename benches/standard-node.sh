@@ -110,6 +110,11 @@ network() {
     done
     ip -batch - <<<"${links%$'\n'}"
     ip -batch - <<<"${routes%$'\n'}"
+    # As Felix and the CNI plugin set them.
+    for interface in /proc/sys/net/ipv4/conf/cali*; do
+        echo 1 >"$interface/proxy_arp"
+        echo 1 >"$interface/route_localnet"
+    done
     ip -n peers -batch - <<<"${peer_addresses%$'\n'}"
     bridge -batch - <<<"${fdb%$'\n'}"
 }

@@ -6,6 +6,7 @@
 
 mod bgp;
 mod conntrack;
+mod dataplane;
 mod datastore;
 mod environment;
 pub mod explained;
@@ -15,9 +16,12 @@ mod logs;
 mod networkmanager;
 mod settings;
 pub mod suppressions;
+mod sysctl;
+mod system;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -33,6 +37,8 @@ use suppressions::Suppressed;
 
 /// The checks, in the order in which they are run and shown.
 pub const CHECKS: &[Check] = &[
+    system::CHECK,
+    sysctl::CHECK,
     felix::CHECK,
     bgp::CHECK,
     conntrack::CHECK,
@@ -87,6 +93,8 @@ pub struct Asked {
     pub max: u64,
     /// The interfaces to judge, whether they exist or not; empty: Calico's.
     pub interfaces: Vec<String>,
+    /// A kernel's configuration that the user gave, and the name of its file.
+    pub kernel_config: Option<Arc<(Vec<u8>, String)>>,
 }
 
 impl Default for Asked {
@@ -100,6 +108,7 @@ impl Default for Asked {
             top: None,
             max: 1_000_000,
             interfaces: Vec::new(),
+            kernel_config: None,
         }
     }
 }

@@ -324,6 +324,24 @@ pub struct Check {
     pub mending: Mending,
 }
 
+impl Check {
+    /// A check of one subject, with no options.
+    #[must_use]
+    pub const fn of(subject: Subject) -> Self {
+        Self {
+            subject: Some(subject),
+            only: Vec::new(),
+            skip: Vec::new(),
+            fail_on: FailOn::Fail,
+            strict: false,
+            wait: None,
+            suppressions: None,
+            no_probe: false,
+            mending: Mending { fix: false, yes: false, dry_run: false },
+        }
+    }
+}
+
 /// From which level on a finding counts as a failure.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum FailOn {
@@ -378,6 +396,14 @@ Examples:
     Logs,
     /// Is the connection tracking table full, who fills it, what will its limit be after a reboot?
     Conntrack(Conntrack),
+    /// Does this kernel have what Calico's dataplanes and tunnels need?
+    System(System),
+    /// Forwarding, reverse paths, ARP, neighbours: what is set now and after a reboot?
+    #[command(after_help = "\
+Examples:
+  sudo calivet check sysctl
+  sudo calivet check sysctl --fix          have IPv4 forwarded, now and after a boot")]
+    Sysctl,
     /// By which settings is the datastore reached, and did they survive sudo?
     #[command(after_help = "\
 Examples:
@@ -447,6 +473,19 @@ pub struct NetworkManager {
     pub interface: Vec<String>,
 }
 
+/// `check system` and `node checksystem`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  sudo calivet node checksystem
+  sudo calivet node checksystem --kernel-config /usr/src/linux/.config
+  sudo calivet check system -o wide        every part, and how the kernel has it")]
+pub struct System {
+    /// The kernel's configuration, plain or gzipped, where it is not at one of the usual places
+    #[arg(short = 'f', long, value_name = "FILE")]
+    pub kernel_config: Option<PathBuf>,
+}
+
 /// Commands about this node.
 #[derive(Debug, Subcommand)]
 pub enum Node {
@@ -454,6 +493,9 @@ pub enum Node {
     Status(NodeStatus),
     /// Collect a diagnostics bundle (tar.gz)
     Diags(NodeDiags),
+    /// Can this host run Calico? The same as `check system`
+    #[command(name = "checksystem")]
+    CheckSystem(System),
 }
 
 /// `node status`.

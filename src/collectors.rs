@@ -10,7 +10,7 @@ mod cni;
 pub mod conntrack;
 mod datastore;
 mod felix;
-mod kernel;
+pub mod kernel;
 mod logs;
 mod netfilter;
 mod network;
@@ -143,7 +143,8 @@ pub fn then(evidence: &Evidence) -> Vec<Artifact> {
 
 fn release(evidence: &Evidence) -> String {
     let release = evidence.get(&kernel::RELEASE.path()).map(crate::host::Reading::text);
-    release.map(|release| release.trim().to_owned()).unwrap_or_default()
+    let release = release.map(|release| release.trim().to_owned());
+    release.filter(|release| kernel::is_release(release)).unwrap_or_default()
 }
 
 impl Node {

@@ -72,7 +72,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<Exit> {
         .build()
         .context("failed to start the runtime")?;
     let output = Output::new(&cli.options);
-    let is_check = matches!(cli.command, Command::Check(_));
+    let is_check = matches!(cli.command, Command::Check(_) | Command::Node(Node::CheckSystem(_)));
     if matches!(output.format, Format::Short | Format::Junit) && !is_check {
         return Err(Misuse::new("short and junit are formats of `check` only").into());
     }
@@ -82,6 +82,9 @@ pub fn run(cli: &Cli) -> anyhow::Result<Exit> {
             Command::Explain(args) => explain::run(args, output),
             Command::Check(args) => Box::pin(check::run(&cli.options, args, output)).await,
             Command::Node(Node::Status(args)) => node_status::run(&cli.options, args, output).await,
+            Command::Node(Node::CheckSystem(args)) => {
+                Box::pin(check::system(&cli.options, args, output)).await
+            }
             Command::Node(Node::Diags(args)) => {
                 Box::pin(node_diags::run(&cli.options, args, output)).await
             }

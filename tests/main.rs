@@ -13,6 +13,7 @@ mod bundles;
 mod check_bgp;
 mod check_environment;
 mod check_felix;
+mod check_kernel;
 mod check_options;
 mod conntrack;
 mod containers;
