@@ -282,7 +282,9 @@ fn no_check_is_ok_where_a_bundle_of_calicoctls_has_no_evidence() {
     let file = of_calicoctl(folder.path());
     let checked = run(calivet().args(["check", "-o", "json", "--from"]).arg(&file));
     let report = checked.json();
-    for finding in report["findings"].as_array().unwrap() {
+    // The logs are there, and say what they say.
+    let of_logs = |finding: &&Value| finding["check"] == "logs";
+    for finding in report["findings"].as_array().unwrap().iter().filter(|it| !of_logs(it)) {
         let level = finding["level"].as_str().unwrap();
         assert!(["unknown", "skip", "info"].contains(&level), "{finding:#}");
     }
