@@ -7,9 +7,13 @@
 mod bgp;
 mod conntrack;
 pub mod explained;
+mod interfaces;
+mod network;
 mod networkmanager;
+mod routes;
 mod settings;
 pub mod suppressions;
+mod tables;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -25,7 +29,13 @@ use crate::host::Evidence;
 use suppressions::Suppressed;
 
 /// The checks, in the order in which they are run and shown.
-pub const CHECKS: &[Check] = &[bgp::CHECK, conntrack::CHECK, networkmanager::CHECK];
+pub const CHECKS: &[Check] = &[
+    interfaces::CHECK,
+    routes::CHECK,
+    bgp::CHECK,
+    conntrack::CHECK,
+    networkmanager::CHECK,
+];
 
 /// A subject of `calivet check`.
 #[derive(Debug)]

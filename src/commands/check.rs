@@ -227,7 +227,7 @@ async fn mend(
 fn asked(args: &cli::Check) -> Asked {
     let mut asked = Asked { probe: !args.no_probe, ..Asked::default() };
     match &args.subject {
-        None | Some(Subject::Bgp) => {}
+        None | Some(Subject::Bgp | Subject::Interfaces | Subject::Routes) => {}
         Some(Subject::Conntrack(conntrack)) => {
             asked.interval = conntrack.interval;
             asked.warn_percent = conntrack.warn;
@@ -245,6 +245,8 @@ fn asked(args: &cli::Check) -> Asked {
 /// The check that a subject is.
 const fn name(subject: &Subject) -> &'static str {
     match subject {
+        Subject::Interfaces => "interfaces",
+        Subject::Routes => "routes",
         Subject::Bgp => "bgp",
         Subject::Conntrack(_) => "conntrack",
         Subject::NetworkManager(_) => "networkmanager",

@@ -5,12 +5,12 @@ use std::fmt::Write as _;
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use sha1::{Digest, Sha1};
 
 use super::{Facts, TOP, grouped, percent, why};
 use crate::checks::{Finding, Level};
 use crate::collectors::conntrack as rows;
 use crate::host::{Outcome, Reading};
+use crate::workloads;
 
 /// The document of the dump: see `host/netlink/conntrack/top.rs`.
 #[derive(Debug, Deserialize)]
@@ -240,7 +240,7 @@ impl Owners {
         }
         links.retain(|_, link| !link.is_empty());
         let listing = facts.reading(rows::PODS).map(Reading::text).unwrap_or_default();
-        Self { links, pods: pods(&listing) }
+        Self { links, pods: workloads::pods(&listing) }
     }
 
     fn link(&self, address: &str) -> Option<&str> {
@@ -249,8 +249,7 @@ impl Owners {
 
     fn pod(&self, address: &str) -> Option<&str> {
         let link = self.link(address)?;
-        let digits = link.get(link.len().checked_sub(DIGITS)?..)?;
-        self.pods.get(digits).map(String::as_str)
+        self.pods.get(workloads::digits(link)?).map(String::as_str)
     }
 
     /// Link and pod in brackets, as far as they are known.
@@ -263,48 +262,9 @@ impl Owners {
     }
 }
 
-/// How much of a hash is in the name of a pod's link.
-const DIGITS: usize = 11;
-
-/// The pods of this node by the digits in the names of their links: Calico's prefix is followed by the first digits of
-/// the SHA-1 of `NAMESPACE.POD`. Their names are those of folders in `/var/log/pods`:
-///
-/// ```text
-/// 040755 0 0 4096 2026-11-01T00:00:00Z kube-system_coredns-5d78c9869d-abcde_0f4c12ab-...
-/// ```
-fn pods(listing: &str) -> HashMap<String, String> {
-    let folders = listing.lines().filter_map(|line| line.splitn(6, ' ').nth(5));
-    let pods = folders.filter_map(|folder| {
-        let mut parts = folder.split('_');
-        let (namespace, pod, _uid) = (parts.next()?, parts.next()?, parts.next()?);
-        let hash = Sha1::digest(format!("{namespace}.{pod}"));
-        let mut digits = String::new();
-        for byte in hash.iter().take(DIGITS.div_ceil(2)) {
-            let _ = write!(digits, "{byte:02x}");
-        }
-        digits.truncate(DIGITS);
-        Some((digits, format!("{namespace}/{pod}")))
-    });
-    pods.collect()
-}
-
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use super::*;
-
-    #[test]
-    fn a_link_is_named_after_its_pod() {
-        // As `libcalico-go` computes it: sha1("kube-system.coredns-5d78c9869d-abcde").
-        let listing = "040755 0 0 4096 2026-11-01T00:00:00Z kube-system_coredns-5d78c9869d-abcde_0f4c12ab\n\
-                       100644 0 0 1 2026-11-01T00:00:00Z notes\n";
-        let pods = pods(listing);
-        assert_eq!(pods.len(), 1);
-        let (digits, pod) = pods.iter().next().unwrap();
-        assert_eq!(pod, "kube-system/coredns-5d78c9869d-abcde");
-        assert_eq!(digits, DIGEST);
-    }
-
-    pub(in super::super) const DIGEST: &str = "4d5f75c480c";
 
     #[test]
     fn a_state_is_written_as_conntrack_does() {
