@@ -29,13 +29,8 @@ use crate::host::Evidence;
 use suppressions::Suppressed;
 
 /// The checks, in the order in which they are run and shown.
-pub const CHECKS: &[Check] = &[
-    interfaces::CHECK,
-    routes::CHECK,
-    bgp::CHECK,
-    conntrack::CHECK,
-    networkmanager::CHECK,
-];
+pub const CHECKS: &[Check] =
+    &[interfaces::CHECK, routes::CHECK, bgp::CHECK, conntrack::CHECK, networkmanager::CHECK];
 
 /// A subject of `calivet check`.
 #[derive(Debug)]

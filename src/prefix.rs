@@ -143,12 +143,12 @@ impl Addresses {
     #[must_use]
     pub fn overlap(&self, network: Prefix) -> bool {
         // The first range that does not end before the network begins.
-        let at = self
-            .ranges
-            .partition_point(|(is_ipv6, _, last)| (*is_ipv6, *last) < (network.is_ipv6, network.first));
-        self.ranges
-            .get(at)
-            .is_some_and(|(is_ipv6, first, _)| *is_ipv6 == network.is_ipv6 && *first <= network.last())
+        let at = self.ranges.partition_point(|(is_ipv6, _, last)| {
+            (*is_ipv6, *last) < (network.is_ipv6, network.first)
+        });
+        self.ranges.get(at).is_some_and(|(is_ipv6, first, _)| {
+            *is_ipv6 == network.is_ipv6 && *first <= network.last()
+        })
     }
 
     /// Whether there are none of this family.
@@ -166,7 +166,8 @@ impl FromIterator<Prefix> for Addresses {
         for network in networks {
             match ranges.last_mut() {
                 // The wider stand before those in them, so none reaches beyond.
-                Some((is_ipv6, _, last)) if *is_ipv6 == network.is_ipv6 && network.first <= *last => {}
+                Some((is_ipv6, _, last))
+                    if *is_ipv6 == network.is_ipv6 && network.first <= *last => {}
                 _ => ranges.push((network.is_ipv6, network.first, network.last())),
             }
         }

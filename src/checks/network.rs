@@ -152,7 +152,8 @@ impl<'a> Network<'a> {
                 without.len()
             ));
         }
-        let temporary = self.links().iter().map(|link| &link.name).filter(|name| is_temporary(name));
+        let temporary =
+            self.links().iter().map(|link| &link.name).filter(|name| is_temporary(name));
         let gone = without.into_iter().map(|link| &link.name).chain(temporary);
         Leftovers::Known(gone.cloned().collect(), with.len())
     }
@@ -183,9 +184,8 @@ impl<'a> Network<'a> {
 
     /// The link that has an address.
     pub(super) fn holder(&self, address: IpAddr) -> Option<&Address> {
-        let is_it = |row: &&Address| {
-            row.address.as_deref().and_then(tables::address) == Some(address)
-        };
+        let is_it =
+            |row: &&Address| row.address.as_deref().and_then(tables::address) == Some(address);
         self.addresses.as_ref().ok()?.iter().find(is_it)
     }
 }

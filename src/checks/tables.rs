@@ -294,7 +294,8 @@ pub(super) fn each<T: for<'de> Deserialize<'de>>(
     let begins = memmem::find(&reading.bytes, head.as_bytes()).ok_or_else(misread)?;
     let rest = reading.bytes.get(begins + head.len()..).unwrap_or_default();
     let mut is_ended = rest.first() == Some(&b']');
-    let mut lines = rest.split(|byte| *byte == b'\n').skip(usize::from(rest.first() == Some(&b'\n')));
+    let mut lines =
+        rest.split(|byte| *byte == b'\n').skip(usize::from(rest.first() == Some(&b'\n')));
     while !is_ended {
         let line = lines.next().ok_or_else(misread)?;
         if line.first() == Some(&b']') {
@@ -337,4 +338,62 @@ pub(super) fn is_same(one: &str, other: &str) -> bool {
 pub(super) fn address(text: &str) -> Option<IpAddr> {
     let text = text.split_once('%').map_or(text, |(address, _)| address);
     text.parse::<IpAddr>().ok().map(|address| address.to_canonical())
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::host::Reading;
+
+    /// A table as `host/netlink/document.rs` writes it.
+    pub(in crate::checks) fn table(lists: &[(&str, &[Value])]) -> Reading {
+        let mut text = String::from("{\"source\":\"RTM\"");
+        for (name, rows) in lists {
+            let rows: Vec<String> = rows.iter().map(ToString::to_string).collect();
+            let (begin, end) = if rows.is_empty() { ("", "") } else { ("\n", "\n") };
+            text.push_str(&format!(",\n\"{name}\":[{begin}{}{end}]", rows.join(",\n")));
+        }
+        text.push_str(",\n\"consistent\":true,\"complete\":true}\n");
+        Reading { bytes: text.into_bytes(), ..Reading::begin() }
+    }
+
+    #[test]
+    fn the_rows_of_one_list_are_given_and_those_passed_over_are_not_parsed() {
+        let row = |index: u32| serde_json::json!({"index": index, "name": format!("eth{index}")});
+        let mut evidence = Evidence::default();
+        let lists = [("links", &[row(1), row(2)][..]), ("others", &[row(3)]), ("none", &[])];
+        evidence.insert("table", table(&lists));
+        let names = |list: &str| -> Vec<String> {
+            let rows: Vec<Link> = all(&evidence, "table", list).unwrap();
+            rows.into_iter().map(|link| link.name).collect()
+        };
+        assert_eq!(names("links"), ["eth1", "eth2"]);
+        assert_eq!(names("others"), ["eth3"]);
+        assert_eq!(names("none"), [""; 0]);
+        assert!(all::<Link>(&evidence, "table", "absent").is_err());
+        assert!(all::<Link>(&evidence, "nothing", "links").is_err());
+        let wanted = |row: &[u8]| memmem::find(row, b"eth2").is_some();
+        let mut given = Vec::new();
+        each(&evidence, "table", "links", wanted, |link: Link| given.push(link.index)).unwrap();
+        assert_eq!(given, [2]);
+    }
+
+    #[test]
+    fn bytes_of_any_kind_give_an_error_and_no_panic() {
+        let hostile: [&[u8]; 6] = [
+            b"",
+            b"\n\"links\":[",
+            b"\n\"links\":[\n",
+            b"{\"s\":1,\n\"links\":[\n{\"index\":1},\n",
+            b"{\"s\":1,\n\"links\":[\n\xff\xfe\n]",
+            b"{\"s\":1,\n\"links\":[\n{\"index\":-1}\n]",
+        ];
+        for bytes in hostile {
+            let mut evidence = Evidence::default();
+            evidence.insert("t", Reading { bytes: bytes.to_vec(), ..Reading::begin() });
+            assert!(all::<Link>(&evidence, "t", "links").is_err(), "{bytes:?}");
+        }
+    }
 }

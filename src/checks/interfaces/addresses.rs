@@ -64,7 +64,9 @@ fn verdict(
     match (why, uplink) {
         (Some(Unfit::Link), _) => (
             Level::Fail,
-            format!("the node's address {address} ({from}) is on {dev}, which leads to no other node"),
+            format!(
+                "the node's address {address} ({from}) is on {dev}, which leads to no other node"
+            ),
         ),
         (Some(Unfit::Virtual), _) => (
             Level::Warn,
@@ -80,9 +82,7 @@ fn verdict(
                  other nodes must be on {dev}'s network"
             ),
         ),
-        (None, _) => {
-            (Level::Ok, format!("the node's address {address} ({from}) is on {dev}"))
-        }
+        (None, _) => (Level::Ok, format!("the node's address {address} ({from}) is on {dev}")),
     }
 }
 
@@ -119,7 +119,8 @@ pub(super) fn others(network: &Network<'_>) -> Finding {
     let mut owners: Vec<&str> = owners.map(|(_, owner)| *owner).collect();
     owners.dedup();
     let backend = network.variable("CALICO_NETWORKING_BACKEND");
-    let evidence = json!({"interfaces": some(&found), "plugins": owners, "networkingBackend": backend});
+    let evidence =
+        json!({"interfaces": some(&found), "plugins": owners, "networkingBackend": backend});
     let does_networking = matches!(backend, Some("bird" | "vxlan"))
         || network.link("vxlan.calico").is_some()
         || network.node_addresses().values().any(|from| from.contains("BIRD"));
@@ -136,7 +137,11 @@ pub(super) fn others(network: &Network<'_>) -> Finding {
     }
     let summary = match backend {
         Some("none") => format!("{} makes the network here, Calico the policy", owners.join(", ")),
-        _ => format!("{} are here, of {}; whether Calico makes the network is not known", first(&found), owners.join(", ")),
+        _ => format!(
+            "{} are here, of {}; whether Calico makes the network is not known",
+            first(&found),
+            owners.join(", ")
+        ),
     };
     Finding::new(OTHER, Level::Info, summary).evidence(evidence)
 }

@@ -104,7 +104,8 @@ fn told(
         let summary = "whether pods' packets fit is not known: the uplink could not be told";
         return Finding::new(ID, Level::Unknown, summary);
     };
-    let large: Vec<&str> = pods.range(most + 1..).flat_map(|(_, names)| names.iter().copied()).collect();
+    let large: Vec<&str> =
+        pods.range(most + 1..).flat_map(|(_, names)| names.iter().copied()).collect();
     if !large.is_empty() {
         let summary = format!(
             "{} interfaces of pods ({}) have an MTU above the {most} that pass on to other nodes",
@@ -116,8 +117,12 @@ fn told(
             .remedy("only new pods get a changed MTU: restart these pods");
     }
     if let Some(error) = file_error {
-        return Finding::new(ID, Level::Warn, format!("what MTU new pods get is not clear: {error}"))
-            .remedy("restart calico-node, which writes /var/lib/calico/mtu anew");
+        return Finding::new(
+            ID,
+            Level::Warn,
+            format!("what MTU new pods get is not clear: {error}"),
+        )
+        .remedy("restart calico-node, which writes /var/lib/calico/mtu anew");
     }
     match file {
         Some(file) if file > most => Finding::new(

@@ -87,8 +87,7 @@ pub(super) fn leftovers(network: &Network<'_>) -> Finding {
         }
         Leftovers::Known(gone, with) => {
             let gone: Vec<&String> = gone.iter().collect();
-            let evidence =
-                json!({"withPod": with, "withoutPod": some(&gone), "counts": {"withoutPod": gone.len()}});
+            let evidence = json!({"withPod": with, "withoutPod": some(&gone), "counts": {"withoutPod": gone.len()}});
             if gone.is_empty() {
                 let summary = format!("{with} interfaces have their pod");
                 return Finding::new(LEFTOVERS, Level::Ok, summary).evidence(evidence);

@@ -55,9 +55,9 @@ pub(super) fn ipip(network: &Network<'_>) -> Finding {
         Ok(routes) => routes,
         Err(reason) => return unknown(IPIP, &reason),
     };
-    let evidence =
-        json!({"interface": "tunl0", "up": link.is_up(), "addresses": own, "routes": routes, "mtu": link.mtu});
-    let finding = |level, summary: String| Finding::new(IPIP, level, summary).evidence(evidence.clone());
+    let evidence = json!({"interface": "tunl0", "up": link.is_up(), "addresses": own, "routes": routes, "mtu": link.mtu});
+    let finding =
+        |level, summary: String| Finding::new(IPIP, level, summary).evidence(evidence.clone());
     match (own.first(), link.is_up(), routes) {
         // The kernel's module makes it; only Felix gives it an address.
         (None, _, 0) => finding(Level::Skip, "tunl0 has neither address nor routes: no IPIP here".to_owned()),
@@ -85,7 +85,9 @@ fn routes_by(network: &Network<'_>, link: &Link) -> Result<usize, String> {
     tables::each(network.evidence, ROUTES, "routes", wanted, |route: Route| {
         let is_unicast = route.r#type == Type::Unicast && route.destination.length() > 0;
         let is_kernels = route.protocol == 2;
-        count += usize::from(is_unicast && !is_kernels && route.hops().any(|hop| hop.index == Some(link.index)));
+        count += usize::from(
+            is_unicast && !is_kernels && route.hops().any(|hop| hop.index == Some(link.index)),
+        );
     })?;
     Ok(count)
 }
@@ -98,7 +100,11 @@ pub(super) fn wireguard(network: &Network<'_>) -> Vec<Finding> {
     let names = ["wireguard.cali", "wg-v6.cali"];
     let devices: Vec<&Link> = names.into_iter().filter_map(|name| network.link(name)).collect();
     if devices.is_empty() {
-        return vec![Finding::new(WIREGUARD, Level::Skip, "there is no WireGuard device of Calico's")];
+        return vec![Finding::new(
+            WIREGUARD,
+            Level::Skip,
+            "there is no WireGuard device of Calico's",
+        )];
     }
     devices.into_iter().map(|link| device(network, link)).collect()
 }
@@ -150,7 +156,8 @@ fn device(network: &Network<'_>, link: &Link) -> Finding {
         "interface": name, "up": true, "listenPort": port, "peers": count, "silent": some(&silent), "late": some(&late),
         "oldestHandshakeSeconds": oldest, "counts": {"silent": silent.len(), "late": late.len()},
     });
-    let finding = |level, summary: String| Finding::new(WIREGUARD, level, summary).evidence(evidence.clone());
+    let finding =
+        |level, summary: String| Finding::new(WIREGUARD, level, summary).evidence(evidence.clone());
     if port.unwrap_or_default() == 0 {
         return finding(Level::Fail, format!("{name} listens on no port"))
             .remedy("restart calico-node; Felix's log says why (grep -i wireguard)");
@@ -175,5 +182,8 @@ fn device(network: &Network<'_>, link: &Link) -> Finding {
         return finding(Level::Warn, summary)
             .remedy(format!("let UDP port {} pass between the nodes", port.unwrap_or_default()));
     }
-    finding(Level::Ok, format!("{name} is up, and no peer out of {count} leaves anything unanswered"))
+    finding(
+        Level::Ok,
+        format!("{name} is up, and no peer out of {count} leaves anything unanswered"),
+    )
 }

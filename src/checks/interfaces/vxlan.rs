@@ -51,10 +51,13 @@ pub(super) fn judge(network: &Network<'_>) -> Vec<Finding> {
             let rivals = rivals(network, "", PORT);
             let why = match rivals.first() {
                 Some(rival) => format!(": {rival} has UDP port {PORT}"),
-                None => ": Felix makes it once there is a pool with VXLAN and another node".to_owned(),
+                None => {
+                    ": Felix makes it once there is a pool with VXLAN and another node".to_owned()
+                }
             };
             let level = if rivals.is_empty() { Level::Warn } else { Level::Fail };
-            let summary = format!("CALICO_NETWORKING_BACKEND is vxlan, and there is no vxlan.calico{why}");
+            let summary =
+                format!("CALICO_NETWORKING_BACKEND is vxlan, and there is no vxlan.calico{why}");
             Finding::new(ID, level, summary)
                 .evidence(json!({"interface": "vxlan.calico", "exists": false, "rivals": rivals}))
                 .remedy("Felix's log says why: grep -i vxlan")
@@ -125,11 +128,17 @@ fn device(network: &Network<'_>, link: &Link) -> Finding {
     if let Some(level) = level {
         let parts: Vec<&str> = wrong.iter().map(|(_, what, _)| what.as_str()).collect();
         let finding = Finding::new(ID, level, format!("{name} {}", parts.join("; ")));
-        return wrong.iter().fold(finding.evidence(evidence), |finding, (.., remedy)| finding.remedy(*remedy));
+        return wrong
+            .iter()
+            .fold(finding.evidence(evidence), |finding, (.., remedy)| finding.remedy(*remedy));
     }
     if let Err(reason) = &addresses {
-        return Finding::new(ID, Level::Unknown, format!("{name} is up; its address is not known: {reason}"))
-            .evidence(evidence);
+        return Finding::new(
+            ID,
+            Level::Unknown,
+            format!("{name} is up; its address is not known: {reason}"),
+        )
+        .evidence(evidence);
     }
     if !is_external && (detail.id != Some(VNI) || port != PORT) {
         let vni = detail.id.map_or_else(|| "none".to_owned(), |vni| vni.to_string());
@@ -177,7 +186,8 @@ pub(super) fn checksum(network: &Network<'_>) -> Finding {
             Some(true) => on.push(link.name.as_str()),
             Some(false) => {}
             None => {
-                let summary = format!("whether checksums of {} are offloaded is not known", link.name);
+                let summary =
+                    format!("whether checksums of {} are offloaded is not known", link.name);
                 return Finding::new(CHECKSUM, Level::Unknown, summary);
             }
         }

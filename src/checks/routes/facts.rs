@@ -171,6 +171,8 @@ impl<'a> Facts<'a> {
 
     /// The name of a link.
     pub(super) fn name<'b>(links: &HashMap<u32, &'b Link>, index: Option<u32>) -> &'b str {
-        index.and_then(|index| links.get(&index)).map_or("a link that is gone", |link| link.name.as_str())
+        index
+            .and_then(|index| links.get(&index))
+            .map_or("a link that is gone", |link| link.name.as_str())
     }
 }

@@ -40,8 +40,7 @@ pub(super) fn neighbours(facts: &Facts<'_>) -> Finding {
         .filter_map(|row| row.address.filter(|address| hops.contains(address)))
         .collect();
     let failed: Vec<IpAddr> = failed.into_iter().collect();
-    let evidence =
-        json!({"nextHops": hops.len(), "failed": some(&failed), "counts": {"failed": failed.len()}});
+    let evidence = json!({"nextHops": hops.len(), "failed": some(&failed), "counts": {"failed": failed.len()}});
     if failed.is_empty() {
         let summary = format!("none of {} next hops failed to answer", hops.len());
         return Finding::new(HOPS, Level::Ok, summary).evidence(evidence);
@@ -76,7 +75,8 @@ pub(super) fn links(facts: &Facts<'_>) -> Finding {
         return Finding::new(LINKS, Level::Skip, "no route of Calico's leads to another node");
     }
     let named: Vec<&str> = down.keys().copied().collect();
-    let evidence = json!({"routes": count, "down": down, "counts": {"down": down.values().sum::<usize>()}});
+    let evidence =
+        json!({"routes": count, "down": down, "counts": {"down": down.values().sum::<usize>()}});
     if named.is_empty() {
         let summary = format!("the links of {count} routes to other nodes are up");
         return Finding::new(LINKS, Level::Ok, summary).evidence(evidence);

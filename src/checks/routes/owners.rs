@@ -42,7 +42,11 @@ pub(super) fn owners(facts: &Facts<'_>) -> Finding {
         let summary = format!("each of {count} routes is BIRD's or Felix's, none is both's");
         return Finding::new(OWNERS, Level::Ok, summary).evidence(evidence);
     }
-    let summary = format!("BIRD and Felix both have a route to {} destinations ({})", both.len(), first(&both));
+    let summary = format!(
+        "BIRD and Felix both have a route to {} destinations ({})",
+        both.len(),
+        first(&both)
+    );
     Finding::new(OWNERS, Level::Fail, summary).evidence(evidence).remedy(
         "let one of them program cluster routes: programClusterRoutes in FelixConfiguration and BGPConfiguration must be \
          complementary",

@@ -16,10 +16,8 @@ pub(super) const DUPLICATES: &str = "routes.duplicates";
 pub(super) fn missing(facts: &Facts<'_>) -> Finding {
     let routed: HashSet<u32> = facts.to_pods().map(|(_, index)| index).collect();
     let pods = facts.network.pods();
-    let judged: Vec<_> = pods
-        .into_iter()
-        .filter(|link| link.is_up() && !facts.gone.contains(&link.name))
-        .collect();
+    let judged: Vec<_> =
+        pods.into_iter().filter(|link| link.is_up() && !facts.gone.contains(&link.name)).collect();
     if judged.is_empty() {
         return Finding::new(PODS, Level::Skip, "there is no interface of a pod that is up");
     }

@@ -215,8 +215,9 @@ fn told(found: &[Found<'_>], blind: &[&str], rules: usize) -> Finding {
         Level::Warn => "take what this node itself sends to pods from one of its addresses",
         _ => "take those packets to pods that they name",
     };
-    let finding = Finding::new(ID, level, format!("{} rules {what}: {}", worst.len(), first(&named)))
-        .evidence(evidence);
+    let finding =
+        Finding::new(ID, level, format!("{} rules {what}: {}", worst.len(), first(&named)))
+            .evidence(evidence);
     if level == Level::Info {
         return finding;
     }

@@ -18,17 +18,23 @@ struct Winner<'a> {
     way: Way,
 }
 
-fn winners<'a>(facts: &'a Facts<'_>, is_judged: impl Fn(&Route) -> bool) -> Option<Vec<Winner<'a>>> {
+fn winners<'a>(
+    facts: &'a Facts<'_>,
+    is_judged: impl Fn(&Route) -> bool,
+) -> Option<Vec<Winner<'a>>> {
     let ways = facts.ways();
     if ways.by_destination.is_empty() {
         return None;
     }
-    let candidates =
-        facts.main().filter(|route| is_block(route.destination) && is_judged(route));
+    let candidates = facts.main().filter(|route| is_block(route.destination) && is_judged(route));
     let winners = candidates.filter_map(|route| {
         let destination = route.destination;
         if let Some(way) = ways.by_destination.get(&destination) {
-            return (route.metric() <= way.metric).then_some(Winner { route, destination, way: *way });
+            return (route.metric() <= way.metric).then_some(Winner {
+                route,
+                destination,
+                way: *way,
+            });
         }
         // Beneath an aggregate of other nodes, this node's own block is as it should be.
         if is_calicos(route) {
@@ -56,10 +62,11 @@ pub(super) fn blackholes(facts: &Facts<'_>) -> Finding {
     if named.is_empty() {
         return Finding::new(BLACKHOLES, Level::Ok, "no blackhole hides pods").evidence(evidence);
     }
-    let summary = format!("packets to pods are dropped by {} routes: {}", named.len(), first(&named));
-    let finding = Finding::new(BLACKHOLES, Level::Fail, summary)
-        .evidence(evidence)
-        .remedy("see who made them: ip -details route show type blackhole (proto 80 is Felix, 12 BIRD)");
+    let summary =
+        format!("packets to pods are dropped by {} routes: {}", named.len(), first(&named));
+    let finding = Finding::new(BLACKHOLES, Level::Fail, summary).evidence(evidence).remedy(
+        "see who made them: ip -details route show type blackhole (proto 80 is Felix, 12 BIRD)",
+    );
     let calicos = found.iter().any(|winner| is_calicos(winner.route));
     if calicos {
         finding.remedy("Felix or BIRD takes the block for this node's own: restart calico-node, and see calicoctl ipam check")
