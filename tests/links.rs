@@ -49,7 +49,7 @@ const INTERFACES: &[Fault] = &[
     ),
     fault(
         "a tunnel as large as its uplink",
-        "ip link set vxlan.calico mtu 1500",
+        "ip link set eth0 mtu 1600\nip link set vxlan.calico mtu 1550\nip link set eth0 mtu 1500",
         &[("interfaces.mtu", "fail")],
     ),
     fault(
@@ -319,11 +319,12 @@ fn inject(faults: &[Fault]) {
         }
         let bundle = node.bundle();
         for (view, seen) in [("--root", node.check(&["--root", "/run/host"])), ("--from", bundle)] {
-            if seen["findings"] != live["findings"] {
-                wrong.push(format!(
-                    "{what}: {view} differs: {:#} {:#}",
-                    live["findings"], seen["findings"]
-                ));
+            let all = |report: &Value| report["findings"].as_array().unwrap().clone();
+            let (here, there) = (all(&live), all(&seen));
+            let differ: Vec<_> =
+                here.iter().zip(&there).filter(|(one, other)| one != other).collect();
+            if !differ.is_empty() || here.len() != there.len() {
+                wrong.push(format!("{what}: {view} differs: {differ:#?}"));
             }
         }
     }
