@@ -184,10 +184,14 @@ table inet site {
 }
 NFT
     ((conntrack == 0)) && return
+    local most
+    most=$(cat /proc/sys/net/netfilter/nf_conntrack_max 2>/dev/null || echo $((conntrack + 1)))
+    # What goes to the network itself needs a few.
+    ((conntrack < most)) || conntrack=$((most - 1000))
     awk -v entries="$conntrack" 'BEGIN {
         for (entry = 0; entry < entries; entry++)
-            printf "-I -p tcp -s 10.65.%d.%d -d 10.96.0.%d --sport %d --dport 443 --state ESTABLISHED -t 3600 -u SEEN_REPLY,ASSURED\n",
-                entry % 4, entry % 250, entry % 200 + 1, 1024 + entry % 60000
+            printf "-I -p tcp -s 10.65.%d.%d -d 10.96.%d.%d --sport %d --dport 443 --state ESTABLISHED -t 3600 -u SEEN_REPLY,ASSURED\n",
+                entry % 4, entry % 250, int(entry / 60000), entry % 200 + 1, 1024 + entry % 60000
     }' | conntrack -R - >/dev/null
 }
 

@@ -6,8 +6,12 @@
 
 mod bgp;
 mod conntrack;
+mod environment;
 pub mod explained;
+mod felix;
 mod interfaces;
+mod logged;
+mod logs;
 mod network;
 mod networkmanager;
 mod routes;
@@ -16,6 +20,7 @@ pub mod suppressions;
 mod tables;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -24,13 +29,22 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::collectors::{Node, Rows};
+use crate::datastore::settings::DEFAULT_PATH;
 use crate::fix::{Applied, Change};
 use crate::host::Evidence;
 use suppressions::Suppressed;
 
 /// The checks, in the order in which they are run and shown.
-pub const CHECKS: &[Check] =
-    &[interfaces::CHECK, routes::CHECK, bgp::CHECK, conntrack::CHECK, networkmanager::CHECK];
+pub const CHECKS: &[Check] = &[
+    interfaces::CHECK,
+    routes::CHECK,
+    felix::CHECK,
+    bgp::CHECK,
+    conntrack::CHECK,
+    environment::CHECK,
+    networkmanager::CHECK,
+    logs::CHECK,
+];
 
 /// A subject of `calivet check`.
 #[derive(Debug)]
@@ -63,6 +77,8 @@ pub struct Kind {
 pub struct Asked {
     /// Whether peers that are down are looked at actively (bounded probes).
     pub probe: bool,
+    /// calicoctl's configuration file.
+    pub config: PathBuf,
     /// The time between two looks, for rates.
     pub interval: Option<Duration>,
     /// From how many per cent of the limit on the conntrack table is warned of.
@@ -81,6 +97,7 @@ impl Default for Asked {
     fn default() -> Self {
         Self {
             probe: true,
+            config: DEFAULT_PATH.into(),
             interval: None,
             warn_percent: 75,
             fail_percent: 90,

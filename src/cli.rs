@@ -279,8 +279,31 @@ Examples:
   sudo calivet check bgp -o json | jq '.findings[] | select(.id == \"bgp.peer\") | .evidence.cause'
   calivet check bgp --from diags-20261123_023326.tar.gz")]
     Bgp,
+    /// Does Felix run, is it live and ready, and what do its log and metrics say?
+    #[command(after_help = "\
+Examples:
+  sudo calivet check felix
+  sudo calivet check felix -o wide         with what each finding rests on: components, files, messages
+  calivet check felix --from diags-20261123_023326.tar.gz")]
+    Felix,
+    /// Which errors have confd, BIRD, the CNI plugin and the rest of calico-node logged?
+    #[command(after_help = "\
+Felix's errors are told by `calivet check felix`. Of each log the last 4 MiB are looked at.
+
+Examples:
+  sudo calivet check logs
+  calivet check logs --from diags-20261123_023326.tar.gz")]
+    Logs,
     /// Is the connection tracking table full, who fills it, what will its limit be after a reboot?
     Conntrack(Conntrack),
+    /// By which settings is the datastore reached, and did they survive sudo?
+    #[command(after_help = "\
+Examples:
+  calivet check environment
+  sudo -E calivet check environment          with the variables of your own environment
+  sudo calivet check environment -c FILE     with this configuration file of calicoctl's
+  calivet check environment --from diags-20261123_023326.tar.gz")]
+    Environment,
     /// Which of Calico's interfaces does `NetworkManager` take, and which line decides?
     #[command(name = "networkmanager")]
     NetworkManager(NetworkManager),
@@ -336,7 +359,7 @@ Examples:
   sudo calivet check networkmanager --fix        write conf.d/calico.conf and reload")]
 pub struct NetworkManager {
     /// Judge just these interfaces, whether they exist or not
-    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = interface)]
     pub interface: Vec<String>,
 }
 
@@ -481,6 +504,15 @@ fn checks() -> PossibleValuesParser {
         .map(|check| PossibleValue::new(check.name).help(check.about))
         .collect::<Vec<_>>()
         .into()
+}
+
+/// The name of an interface, as the kernel takes one: 1 to 15 bytes, no slash and no blank (`dev_valid_name`).
+fn interface(text: &str) -> Result<String, String> {
+    let is_odd = |character: char| character == '/' || character.is_whitespace();
+    if text.is_empty() || text.len() > 15 || text.contains(is_odd) {
+        return Err("an interface's name has 1 to 15 bytes, no slash and no blank".to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 /// A span of time such as `10s`, `2h 30m`, `1d`.

@@ -17,7 +17,7 @@ mod networkmanager;
 mod system;
 
 use std::borrow::Cow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::host::{Artifact, Evidence, Extent, Source, Tree};
@@ -86,6 +86,10 @@ pub struct Node {
     /// Names in `/proc/modules` and `/lib/modules/*/modules.builtin`; `None` where the kernel has no modules at
     /// all, so that nothing can be loaded by asking.
     pub modules: Option<Vec<String>>,
+    /// The kernel's release, as `uname -r` says; empty where it cannot be read.
+    pub release: String,
+    /// Tables of connections of the eBPF dataplane are pinned.
+    pub ebpf: bool,
     /// systemd is the first process, so that its tools have whom to ask.
     pub systemd: bool,
     /// Where Calico's log files are.
@@ -126,13 +130,18 @@ pub const FIRST: &[Artifact] = &[
     kernel::RELEASE,
     kernel::HOSTNAME,
     calico::NODENAME,
+    conntrack::BPF_MAPS_ROW,
 ];
 
 /// What must be read next: where it is depends on what was read first.
 #[must_use]
 pub fn then(evidence: &Evidence) -> Vec<Artifact> {
+    kernel::builtin_modules(&release(evidence)).into_iter().collect()
+}
+
+fn release(evidence: &Evidence) -> String {
     let release = evidence.get(&kernel::RELEASE.path()).map(crate::host::Reading::text);
-    release.map(|release| kernel::builtin_modules(release.trim())).into_iter().collect()
+    release.map(|release| release.trim().to_owned()).unwrap_or_default()
 }
 
 impl Node {
@@ -164,7 +173,10 @@ impl Node {
             interfaces: text(&network::INTERFACES)
                 .map(|table| network::interface_names(&table))
                 .unwrap_or_default(),
+            release: release(evidence),
             systemd: text(&system::INIT).is_some_and(|name| name.trim() == "systemd"),
+            ebpf: text(&conntrack::BPF_MAPS_ROW)
+                .is_some_and(|listing| conntrack::conntrack_maps(&listing).next().is_some()),
             legacy_iptables: in_use(&netfilter::LEGACY_NAMES),
             legacy_ip6tables: in_use(&netfilter::LEGACY_NAMES6),
             modules: has_modules.then(|| {
@@ -207,10 +219,22 @@ pub fn networkmanager(node: &Node) -> Rows {
     rows(&networkmanager::COLLECTOR, node)
 }
 
+/// What calicoctl, with this configuration file, would reach the datastore by.
+#[must_use]
+pub fn environment(config: &Path) -> Artifact {
+    calico::environment(config)
+}
+
 /// The links, their addresses and the rules, as the kernel has them.
 #[must_use]
 pub fn links() -> Vec<Artifact> {
     network::links()
+}
+
+/// Which modules are part of this node's kernel: what [`then`] asks for, once the node is known.
+#[must_use]
+pub fn builtin(node: &Node) -> Vec<Artifact> {
+    kernel::builtin_modules(&node.release).into_iter().collect()
 }
 
 /// The rows that keep what they read at these paths, as far as this node has them.

@@ -3,6 +3,11 @@
 //! A [`Connection`] is what calicoctl would use: all of it from its configuration file, or all of it from the
 //! environment.
 
+pub mod environment;
+pub mod settings;
+pub mod url;
+pub mod variables;
+
 use std::fmt;
 use std::path::PathBuf;
 

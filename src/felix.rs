@@ -12,6 +12,9 @@
 //! +---------------------------+---------+----------------+---------------------+------------------+
 //! ```
 
+pub mod metrics;
+pub mod settings;
+
 use std::fmt::Write;
 
 /// One of the two questions.

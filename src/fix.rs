@@ -178,7 +178,12 @@ impl Step {
                 host.replace_file(Path::new(&path), self.before.as_deref(), text, now)
             }
             Change::Sysctl { value, .. } => {
-                host.write_setting(Path::new(&path), value).map(|()| None)
+                host.write_setting(Path::new(&path), value).map(|()| None).map_err(|error| {
+                    anyhow::anyhow!(
+                        "{error:#}: it takes root, and in a network namespace other than the host's own many settings \
+                         are read-only"
+                    )
+                })
             }
             Change::ReloadNetworkManager => host.reload_network_manager().await.map(|()| None),
         }

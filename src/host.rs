@@ -14,10 +14,12 @@ mod change;
 mod command;
 mod dbus;
 pub mod enter;
+mod environment;
 mod file;
 mod http;
 mod kernel_log;
 mod live;
+mod logs;
 pub mod netlink;
 mod pattern;
 mod probe;
@@ -118,7 +120,7 @@ impl Host {
         Reading { bytes, ..reading }
     }
 
-    /// Reads an artifact in chunks of at most 256 KiB, which are sent as they come; the reading that is returned
+    /// Reads an artifact in chunks of at most 128 KiB, which are sent as they come; the reading that is returned
     /// holds no bytes. Ends early when the receiver is dropped.
     pub async fn stream(&self, artifact: &Artifact, chunks: mpsc::Sender<Vec<u8>>) -> Reading {
         match &self.view {
@@ -226,7 +228,7 @@ impl Host {
 
 /// The most bytes in one chunk of a stream: little enough to stay in the processor's cache while it is redacted,
 /// hashed and compressed, and to be held some times by each item that is under way.
-const CHUNK: usize = 256 << 10;
+const CHUNK: usize = 128 << 10;
 
 /// Sends what is already in memory. `false`: nobody listens any more.
 async fn in_chunks(bytes: Vec<u8>, chunks: &mpsc::Sender<Vec<u8>>) -> bool {

@@ -54,11 +54,21 @@ impl Default for Conntrack {
     }
 }
 
+/// The newest releases give no more than this for all CPUs together.
+const MOST_BY_CPUS: u64 = 1 << 20;
+
 impl Conntrack {
     /// The limit that it sets on a machine of so many CPUs; `None`: it leaves it alone.
     #[must_use]
     pub fn limit(&self, cpus: u64) -> Option<u64> {
         (self.max_per_core > 0).then(|| self.min.max(self.max_per_core.saturating_mul(cpus)))
+    }
+
+    /// The limit that the newest releases set.
+    #[must_use]
+    pub fn capped_limit(&self, cpus: u64) -> Option<u64> {
+        let by_cpus = self.max_per_core.saturating_mul(cpus).min(MOST_BY_CPUS);
+        (self.max_per_core > 0).then(|| self.min.max(by_cpus))
     }
 }
 

@@ -13,9 +13,10 @@
 //!
 //! | module | what it is |
 //! | --- | --- |
-//! | [`bird`], [`processes`], [`felix`], [`sysctl`], [`conntrack`], [`kube_proxy`] | parsers: bytes in, typed facts out; they know no host |
-//! | [`networkmanager`], [`networkd`], [`dhcpcd`], [`netplan`], [`fnmatch`] | what others make of their configuration |
+//! | [`bird`], [`processes`], [`felix`], [`sysctl`], [`conntrack`], [`kube_proxy`], [`cni_cache`], [`bpf_maps`] | parsers: bytes in, typed facts out; they know no host |
+//! | [`networkmanager`], [`networkd`], [`dhcpcd`], [`connman`], [`netplan`], [`fnmatch`] | what others make of their configuration |
 //! | [`bgp`] | what a look at a BGP peer gives, and what a peer says |
+//! | [`logs`] | lines of logs, counted by message |
 //! | [`datastore`] | where Calico keeps its resources, and how one gets there |
 //! | [`archive`] | the tar.gz format: a writer whose every prefix can be read, a reader with limits |
 //! | [`obfuscate`] | pseudonyms for names and addresses |
@@ -35,12 +36,15 @@
 pub mod archive;
 pub mod bgp;
 pub mod bird;
+pub mod bpf_maps;
 pub mod bundle;
 pub mod checks;
 pub mod cli;
+pub mod cni_cache;
 pub mod collect;
 pub mod collectors;
 pub mod commands;
+pub mod connman;
 pub mod conntrack;
 pub mod datastore;
 pub mod dhcpcd;
@@ -49,6 +53,8 @@ pub mod fix;
 pub mod fnmatch;
 pub mod host;
 pub mod kube_proxy;
+pub mod log_time;
+pub mod logs;
 pub mod netplan;
 pub mod networkd;
 pub mod networkmanager;

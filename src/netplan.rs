@@ -12,18 +12,31 @@ use serde_json::{Map, Value};
 
 use crate::fnmatch;
 
-/// The name of the definition that takes an interface. A definition takes the interface of its own name, or with
-/// `match:` whatever fits all that stands there.
-#[must_use]
-pub fn definition(text: &str, name: &str, kind: Option<&str>) -> Option<String> {
-    let document: Value = serde_yaml::from_str(text).ok()?;
-    let network = document.get("network")?.as_object()?;
-    let definitions = network.values().filter_map(Value::as_object).flatten();
-    let takes = |(id, definition): &(&String, &Value)| match definition.get("match") {
-        Some(Value::Object(conditions)) => fits(conditions, name, kind),
-        _ => definition.is_object() && id.as_str() == name,
-    };
-    definitions.into_iter().find(takes).map(|(id, _)| id.clone())
+/// The definitions of a file, by their names.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Definitions(Vec<(String, Value)>);
+
+impl Definitions {
+    /// Of a file's text; none of what is no YAML or defines nothing.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        let document: Value = serde_yaml::from_str(text).unwrap_or_default();
+        let sections = document.get("network").and_then(Value::as_object);
+        let sections = sections.into_iter().flat_map(Map::values).filter_map(Value::as_object);
+        let all = sections.flatten().filter(|(_, definition)| definition.is_object());
+        Self(all.map(|(id, definition)| (id.clone(), definition.clone())).collect())
+    }
+
+    /// The name of the definition that takes an interface. A definition takes the interface of its own name, or with
+    /// `match:` whatever fits all that stands there.
+    #[must_use]
+    pub fn taking(&self, name: &str, kind: Option<&str>) -> Option<&str> {
+        let takes = |(id, definition): &&(String, Value)| match definition.get("match") {
+            Some(Value::Object(conditions)) => fits(conditions, name, kind),
+            _ => id == name,
+        };
+        self.0.iter().find(takes).map(|(id, _)| id.as_str())
+    }
 }
 
 fn fits(conditions: &Map<String, Value>, name: &str, kind: Option<&str>) -> bool {
@@ -45,16 +58,17 @@ fn fits(conditions: &Map<String, Value>, name: &str, kind: Option<&str>) -> bool
 
 #[cfg(test)]
 mod tests {
-    use super::definition;
+    use super::Definitions;
 
     #[test]
     fn a_definition_takes_what_it_matches_or_what_it_is_called() {
         let text = "network:\n  version: 2\n  ethernets:\n    all:\n      match: {name: \"c*\", driver: veth}\n      \
                     dhcp4: true\n    eth0: {dhcp4: true}\n  tunnels:\n    tunl0: {mode: ipip}\n";
-        assert_eq!(definition(text, "cali1", Some("veth")).as_deref(), Some("all"));
-        assert_eq!(definition(text, "cali1", Some("tun")), None);
-        assert_eq!(definition(text, "tunl0", Some("ipip")).as_deref(), Some("tunl0"));
-        assert_eq!(definition(text, "vxlan.calico", None), None);
-        assert_eq!(definition("network: [", "cali1", None), None);
+        let definitions = Definitions::parse(text);
+        assert_eq!(definitions.taking("cali1", Some("veth")), Some("all"));
+        assert_eq!(definitions.taking("cali1", Some("tun")), None);
+        assert_eq!(definitions.taking("tunl0", Some("ipip")), Some("tunl0"));
+        assert_eq!(definitions.taking("vxlan.calico", None), None);
+        assert_eq!(Definitions::parse("network: [").taking("cali1", None), None);
     }
 }

@@ -64,6 +64,7 @@ pub enum Verdict {
 }
 
 /// A line `Key=value` in a section.
+#[derive(Debug)]
 struct Line {
     section: String,
     key: String,
@@ -127,44 +128,93 @@ fn in_effect<'a>(files: impl Iterator<Item = &'a File>) -> BTreeMap<&'a str, &'a
     chosen
 }
 
-/// What networkd does with an interface. `files`: all `*.network` files and their drop-ins
-/// (`NAME.network.d/*.conf`).
-#[must_use]
-pub fn judge(files: &[File], interface: &Interface<'_>) -> Verdict {
-    let is_main =
-        |file: &&File| file.path.ends_with(".network") && !file.path.contains(".network.d/");
-    for (name, file) in in_effect(files.iter().filter(is_main)) {
-        if file.text.as_deref().is_none_or(|text| text.trim().is_empty()) {
-            continue;
-        }
-        let folder = format!("/{name}.d/");
-        let drop_ins = files.iter().filter(|other| other.path.contains(&folder));
-        let mut lines = lines(file);
-        for drop_in in in_effect(drop_ins).values() {
-            lines.extend(self::lines(drop_in));
-        }
-        match fits(&lines, interface, file) {
-            (Some(false), _) => {}
-            (None, origin) => return Verdict::Unknown(origin),
-            (Some(true), origin) => {
-                let unmanaged = lines
-                    .iter()
-                    .rev()
-                    .find(|line| line.section == "Link" && line.key == "Unmanaged");
-                return match unmanaged.filter(|line| boolean(&line.value) == Some(true)) {
-                    Some(line) => Verdict::Unmanaged(line.origin.clone()),
-                    None => Verdict::Taken(origin),
-                };
-            }
-        }
-    }
-    Verdict::Nobody
+/// All files in effect, in the order in which they are tried.
+#[derive(Debug)]
+pub struct Networks(Vec<Network>);
+
+/// A file and its drop-ins.
+#[derive(Debug)]
+struct Network {
+    path: String,
+    lines: Vec<Line>,
 }
 
-/// Whether all conditions of `[Match]` hold, and the line of the first. Without any, every interface fits.
-fn fits(lines: &[Line], interface: &Interface<'_>, file: &File) -> (Option<bool>, Origin) {
-    let mut lists: Vec<(&str, Vec<&str>, &Origin)> = Vec::new();
-    for line in lines.iter().filter(|line| line.section == "Match") {
+impl Networks {
+    /// Of all `*.network` files and their drop-ins (`NAME.network.d/*.conf`).
+    #[must_use]
+    pub fn of(files: &[File]) -> Self {
+        let is_main =
+            |file: &&File| file.path.ends_with(".network") && !file.path.contains(".network.d/");
+        let mut networks = Vec::new();
+        for (name, file) in in_effect(files.iter().filter(is_main)) {
+            if file.text.as_deref().is_none_or(|text| text.trim().is_empty()) {
+                continue;
+            }
+            let folder = format!("/{name}.d/");
+            let drop_ins = files.iter().filter(|other| other.path.contains(&folder));
+            let mut lines = lines(file);
+            for drop_in in in_effect(drop_ins).values() {
+                lines.extend(self::lines(drop_in));
+            }
+            networks.push(Network { path: file.path.clone(), lines });
+        }
+        Self(networks)
+    }
+
+    /// What networkd does with an interface.
+    #[must_use]
+    pub fn judge(&self, interface: &Interface<'_>) -> Verdict {
+        for network in &self.0 {
+            match fits(network, interface) {
+                (Some(false), _) => {}
+                (None, origin) => return Verdict::Unknown(origin),
+                (Some(true), origin) => {
+                    // What is neither true nor false is passed over.
+                    let unmanaged = network
+                        .lines
+                        .iter()
+                        .filter(|line| line.section == "Link" && line.key == "Unmanaged")
+                        .rev()
+                        .find_map(|line| Some((boolean(&line.value)?, &line.origin)));
+                    return match unmanaged {
+                        Some((true, line)) => Verdict::Unmanaged(line.clone()),
+                        _ => Verdict::Taken(origin),
+                    };
+                }
+            }
+        }
+        Verdict::Nobody
+    }
+}
+
+/// Conditions that depend on what is not looked at. Other keys are no conditions, and networkd passes over them.
+const UNKNOWN: [&str; 14] = [
+    "Architecture",
+    "BSSID",
+    "Credential",
+    "Firmware",
+    "Host",
+    "KernelCommandLine",
+    "KernelVersion",
+    "MACAddress",
+    "Path",
+    "PermanentMACAddress",
+    "Property",
+    "SSID",
+    "Virtualization",
+    "WLANInterfaceType",
+];
+
+/// Whether all conditions of `[Match]` hold, and the line of the first. A file without any is ignored
+/// (`network_verify` in `networkd-network.c`).
+fn fits(network: &Network, interface: &Interface<'_>) -> (Option<bool>, Origin) {
+    let mut lists: Vec<(&str, Vec<Pattern<'_>>, &Origin)> = Vec::new();
+    let is_condition = |line: &&Line| {
+        let key = line.key.as_str();
+        line.section == "Match"
+            && (matches!(key, "Name" | "Kind" | "Driver" | "Type") || UNKNOWN.contains(&key))
+    };
+    for line in network.lines.iter().filter(is_condition) {
         let known = lists.iter().position(|(key, ..)| *key == line.key);
         let index = known.unwrap_or_else(|| {
             lists.push((&line.key, Vec::new(), &line.origin));
@@ -173,16 +223,22 @@ fn fits(lines: &[Line], interface: &Interface<'_>, file: &File) -> (Option<bool>
         if line.value.is_empty() {
             lists[index].1.clear();
         }
-        lists[index].1.extend(line.value.split_whitespace());
+        let (turned, words) = match line.value.strip_prefix('!') {
+            Some(words) => (true, words),
+            None => (false, line.value.as_str()),
+        };
+        let words = words.split_whitespace().map(|word| Pattern { turned, word });
+        lists[index].1.extend(words);
     }
     let origin = lists.first().map_or_else(
-        || Origin { path: file.path.clone(), line: 1 },
+        || Origin { path: network.path.clone(), line: 1 },
         |(_, _, origin)| (*origin).clone(),
     );
-    let mut answer = Some(true);
-    for (key, patterns, _) in lists.iter().filter(|(_, patterns, _)| !patterns.is_empty()) {
+    lists.retain(|(_, patterns, _)| !patterns.is_empty());
+    let mut answer = Some(!lists.is_empty());
+    for (key, patterns, _) in &lists {
         let value = match *key {
-            "Name" | "OriginalName" => Some(interface.name),
+            "Name" => Some(interface.name),
             "Kind" | "Driver" => interface.kind,
             "Type" => interface.kind.and_then(type_of),
             _ => None,
@@ -208,15 +264,21 @@ fn type_of(kind: &str) -> Option<&'static str> {
     })
 }
 
-/// A list whose first word begins with `!` is turned round.
-fn list_fits(patterns: &[&str], value: &str) -> bool {
-    let turned = patterns[0].starts_with('!');
-    let any = patterns.iter().enumerate().any(|(index, pattern)| {
-        let pattern =
-            if index == 0 { pattern.strip_prefix('!').unwrap_or(pattern) } else { pattern };
-        fnmatch::matches(pattern, value)
-    });
-    any != turned
+/// A word of a condition; one of a line that begins with `!` is turned round.
+#[derive(Debug)]
+struct Pattern<'a> {
+    turned: bool,
+    word: &'a str,
+}
+
+/// What one that is turned round matches does not fit; else one of the others must match, if there are any
+/// (`net_condition_test_strv` in `net-condition.c`).
+fn list_fits(patterns: &[Pattern<'_>], value: &str) -> bool {
+    let matches = |turned: bool| {
+        let mut words = patterns.iter().filter(move |pattern| pattern.turned == turned);
+        words.any(|pattern| fnmatch::matches(pattern.word, value))
+    };
+    !matches(true) && (matches(false) || patterns.iter().all(|pattern| pattern.turned))
 }
 
 /// systemd's truths (`parse_boolean`).

@@ -13,6 +13,7 @@ mod conntrack;
 pub mod explanation;
 pub mod findings;
 pub mod junit;
+pub mod report;
 pub mod status;
 pub mod summary;
 pub mod table;

@@ -56,7 +56,7 @@ pub struct Process {
 }
 
 /// The variables that are read from the environment of Calico's agents: what decides how a node is judged, and
-/// never a secret.
+/// never a secret. Of those that end in `ENDPOINTS` only what [`crate::datastore::url::shown`] leaves is kept.
 pub const ENVIRONMENT: &[&str] = &[
     "CALICO_DISABLE_FELIX",
     "CALICO_DISABLE_FILE_LOGGING",
@@ -68,21 +68,33 @@ pub const ENVIRONMENT: &[&str] = &[
     "CALICO_ROUTER_ID",
     "CLUSTER_TYPE",
     "DATASTORE_TYPE",
+    "ETCD_ENDPOINTS",
     "FELIX_BPFENABLED",
     "FELIX_BPFMAPSIZECONNTRACK",
+    "FELIX_DATASTORETYPE",
     "FELIX_DEFAULTENDPOINTTOHOSTACTION",
+    "FELIX_ETCDENDPOINTS",
     "FELIX_HEALTHENABLED",
     "FELIX_HEALTHHOST",
     "FELIX_HEALTHPORT",
     "FELIX_INTERFACEPREFIX",
+    "FELIX_IPINIPENABLED",
     "FELIX_IPINIPMTU",
     "FELIX_IPTABLESBACKEND",
     "FELIX_IPV6SUPPORT",
+    "FELIX_LOGFILEPATH",
+    "FELIX_LOGSEVERITYFILE",
     "FELIX_LOGSEVERITYSCREEN",
+    "FELIX_LOGSEVERITYSYS",
     "FELIX_NFTABLESMODE",
     "FELIX_PROMETHEUSMETRICSENABLED",
     "FELIX_PROMETHEUSMETRICSPORT",
+    "FELIX_TYPHAADDR",
+    "FELIX_TYPHAK8SSERVICENAME",
+    "FELIX_VXLANENABLED",
     "FELIX_VXLANMTU",
+    "FELIX_WIREGUARDENABLED",
+    "FELIX_WIREGUARDENABLEDV6",
     "FELIX_WIREGUARDMTU",
     "IP",
     "IP6",
@@ -303,7 +315,7 @@ mod tests {
     fn no_variable_that_is_read_can_be_a_secret() {
         assert!(ENVIRONMENT.is_sorted());
         for name in ENVIRONMENT {
-            for word in ["PASS", "TOKEN", "KEY", "SECRET", "CERT", "ENDPOINTS", "KUBECONFIG"] {
+            for word in ["PASS", "TOKEN", "KEY", "SECRET", "CERT", "KUBECONFIG"] {
                 assert!(!name.contains(word), "{name}");
             }
         }

@@ -1,7 +1,9 @@
 //! `calivet check conntrack` beside the kernel: tables that are full, that clash, that are counted; fake roots, bundles.
 
 use std::collections::BTreeMap;
+use std::net::UdpSocket;
 use std::process::Command;
+use std::sync::Barrier;
 
 use serde_json::{Value, json};
 
@@ -224,6 +226,27 @@ fn a_table_that_is_really_full_fails_by_its_use_its_drops_and_the_kernels_log() 
         assert!(namespaces_named.contains(&json!(inode)), "{inode}: {log}");
     }
 
+    // A bundle holds the kernel's log, too.
+    namespaces.run("mkdir -p /run/out");
+    let mut command = namespaces.command(env!("CARGO_BIN_EXE_calivet"));
+    let bundle = "/run/out/bundle.tar.gz";
+    run(command.args([
+        "node",
+        "diags",
+        "-q",
+        "--only",
+        "logs,kernel,netfilter",
+        "--output-file",
+        bundle,
+    ]));
+    let kept = calivet(&namespaces, &["--from", bundle, "check", "conntrack", "-o", "json"]);
+    let kept = finding(&kept, "conntrack.kernel-log");
+    assert_eq!(
+        (&kept["level"], &kept["evidence"]["namespaces"]),
+        (&log["level"], &log["evidence"]["namespaces"]),
+        "{kept}"
+    );
+
     // Drops that go on, seen as such.
     let mut command = namespaces.command(env!("CARGO_BIN_EXE_calivet"));
     command.args(["check", "conntrack", "--interval", "2s", "-o", "json"]);
@@ -262,6 +285,95 @@ fn source_nat_that_has_run_out_of_ports_is_no_full_table() {
         "{drops}"
     );
     assert_eq!(finding(&report, "conntrack.usage")["level"], "ok");
+}
+
+/// Ports that are tried until two datagrams have met.
+const ROUNDS: u16 = 5000;
+
+#[test]
+fn two_datagrams_that_leave_one_socket_at_once_are_a_race_that_is_counted_and_does_no_harm() {
+    let Some(namespaces) = Namespaces::with(&PROGRAMS) else { return };
+    // Rules that take their time, between the look for an entry and its being put in.
+    namespaces.run(
+        "{ echo 'table ip slow {'\n\
+         echo 'chain out { type filter hook output priority 10; ct state new counter'\n\
+         for n in $(seq 4000); do echo \"udp sport 9 udp dport 9 ip saddr 10.0.0.1 counter\"; done\n\
+         echo '}'; echo '}'; } | nft -f -",
+    );
+    // A thread that has entered the namespace is thrown away with it.
+    let socket = std::thread::scope(|scope| {
+        let bind = || {
+            namespaces.enter_network();
+            UdpSocket::bind("127.0.0.1:0").unwrap()
+        };
+        scope.spawn(bind).join().unwrap()
+    });
+    let barrier = Barrier::new(2);
+    let send = || {
+        for port in (20_000..).take(ROUNDS.into()) {
+            barrier.wait();
+            socket.send_to(b"x", ("127.0.0.1", port)).unwrap();
+        }
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(send);
+        send();
+    });
+    let counters = statistics(&namespaces);
+    let settled: u64 = counters.iter().filter_map(|row| row.get("clash_resolve")).sum();
+    assert!(settled > 0, "of {ROUNDS} pairs of datagrams none has met");
+    let report = calivet(&namespaces, &["check", "conntrack", "-o", "json"]);
+    let drops = finding(&report, "conntrack.drops");
+    assert_same_counters(&drops["evidence"], &namespaces);
+    assert_eq!(drops["evidence"]["clashResolve"], json!(settled));
+    assert_eq!(drops["level"], "ok", "{drops}");
+    assert!(drops["summary"].as_str().unwrap().contains("settled without loss"), "{drops}");
+}
+
+#[test]
+fn the_size_of_the_ebpf_dataplanes_own_table_is_that_of_the_real_map() {
+    let Some(namespaces) = Namespaces::with(&["bpftool"]) else { return };
+    // A map is nowhere but in this file system, which goes with the lab.
+    namespaces.run(
+        "mount -t bpf bpf /sys/fs/bpf\nmkdir -p /sys/fs/bpf/tc/globals\n\
+         bpftool map create /sys/fs/bpf/tc/globals/cali_v4_ct4 type hash key 16 value 88 entries 1234 name cali_v4_ct4 flags 1",
+    );
+    let report = calivet(&namespaces, &["check", "conntrack", "-o", "json"]);
+    let bpf = finding(&report, "conntrack.bpf");
+    assert_eq!(bpf["level"], "info", "{bpf}");
+    assert_eq!(bpf["evidence"]["maps"], json!(["cali_v4_ct4"]));
+    assert_eq!(bpf["evidence"]["tables"]["ipv4"]["size"], 1234, "{bpf}");
+}
+
+#[test]
+fn who_makes_entries_while_it_is_looked_is_found_by_their_growth() {
+    let Some(namespaces) = Namespaces::with(&PROGRAMS) else { return };
+    let insert = |source: &str, first: u32, count: u32| {
+        namespaces.run(&format!(
+            r#"awk 'BEGIN {{ for (n = {first}; n < {first} + {count}; n++)
+                printf "-A -p udp --src {source} --dst 10.9.0.1 --sport %d --dport 53 --timeout 500\n", n }}' |
+                conntrack -R - >/dev/null"#
+        ));
+    };
+    insert("10.1.0.1", 1000, 500);
+    insert("10.1.0.2", 1000, 5);
+    let mut command = namespaces.command(env!("CARGO_BIN_EXE_calivet"));
+    command.args(["check", "conntrack", "--top", "--interval", "3s", "-o", "json"]);
+    let looking = std::thread::spawn(move || run(&mut command));
+    let mut first = 2000;
+    while !looking.is_finished() {
+        insert("10.1.0.2", first, 20);
+        first += 20;
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    let report = looking.join().unwrap().json();
+    let top = &finding(&report, "conntrack.top")["evidence"]["top"];
+    assert_eq!(top["sources"][0]["address"], "10.1.0.1", "{top}");
+    let growing = top["growing"]["sources"].as_array().unwrap();
+    assert_eq!(growing.len(), 1, "{top}");
+    assert_eq!(growing[0]["address"], "10.1.0.2");
+    assert!(growing[0]["growth"].as_u64().unwrap() >= 20, "{top}");
+    assert_eq!(top["growing"]["flows"][0]["port"], 53);
 }
 
 #[test]

@@ -10,6 +10,8 @@
 
 mod bundles;
 mod check_bgp;
+mod check_environment;
+mod check_felix;
 mod check_options;
 mod conntrack;
 mod containers;
@@ -22,6 +24,7 @@ mod lab;
 mod links;
 mod memory;
 mod netlink;
+mod networkd;
 mod networkmanager;
 mod node_diags;
 mod node_status;

@@ -14,7 +14,7 @@ const MIB: u64 = 1 << 20;
 const MOST: u64 = 64 * MIB;
 
 /// What compresses to three quarters, in lines.
-fn noise(path: &Path, length: u64, mut state: u64) {
+pub(crate) fn noise(path: &Path, length: u64, mut state: u64) {
     let mut file = std::io::BufWriter::new(fs::File::create(path).unwrap());
     let mut line = [b'\n'; 128];
     for _ in 0..length / line.len() as u64 {
@@ -29,7 +29,7 @@ fn noise(path: &Path, length: u64, mut state: u64) {
 }
 
 /// What the kernel says a process has had at most (`VmHWM`, proc(5)), until it ends.
-fn peak(child: &mut Child) -> u64 {
+pub(crate) fn peak(child: &mut Child) -> u64 {
     let mut peak = 0;
     while child.try_wait().unwrap().is_none() {
         let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();

@@ -1,7 +1,11 @@
 //! `check conntrack`: is the table of connections full, who fills it, and what will its limit be tomorrow?
 
+mod bpf;
 mod fix;
+mod growth;
 mod limit;
+mod owners;
+mod proxy;
 mod settings;
 mod top;
 mod usage;
@@ -81,7 +85,7 @@ fn judge(evidence: &Evidence, asked: &Asked) -> Vec<Finding> {
         limit::judge(&facts),
         settings::buckets(&facts),
         settings::timeouts(&facts),
-        settings::bpf(&facts),
+        bpf::judge(&facts),
     ];
     findings.extend(asked.top.map(|rows| top::judge(&facts, rows)));
     findings

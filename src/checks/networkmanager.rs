@@ -8,6 +8,8 @@ mod files;
 mod mend;
 mod neighbours;
 
+use std::collections::HashMap;
+
 use serde_json::{Value, json};
 
 use self::devices::{Subject, Subjects};
@@ -40,6 +42,7 @@ pub(super) const CHECK: Check = Check {
             passes: "nm-cloud-setup has made no rules that take traffic from pods.",
         },
         Kind { id: "networkmanager.dhcpcd", passes: "dhcpcd leaves Calico's interfaces alone." },
+        Kind { id: "networkmanager.connman", passes: "ConnMan leaves Calico's interfaces alone." },
         Kind {
             id: "networkmanager.ifupdown",
             passes: "ifupdown and wicked have no configuration for Calico's interfaces.",
@@ -66,6 +69,8 @@ struct Known<'a> {
     /// What ifupdown's plugin adds.
     others: Vec<Spec>,
     view: Result<View, String>,
+    /// The devices of the view by their names, where it is believed.
+    live: HashMap<String, live::Device>,
 }
 
 fn all(evidence: &Evidence, asked: &Asked) -> Vec<Finding> {
@@ -84,7 +89,9 @@ fn network_manager(evidence: &Evidence, asked: &Asked) -> Vec<Finding> {
     let config = files::read(evidence).and_then(|files| Config::read(&files, &daemon));
     let others = config.as_ref().map(|config| files::ifupdown(evidence, config));
     let others = others.unwrap_or_default();
-    let known = Known { evidence, config, daemon, others, view };
+    let live = view.iter().filter(|view| view.is_believed()).flat_map(|view| &view.devices);
+    let live = live.map(|device| (device.interface.clone(), device.clone())).collect();
+    let known = Known { evidence, config, daemon, others, view, live };
     let mut findings = vec![service(&known)];
     let subjects = Subjects::find(evidence, asked);
     let Ok(config) = &known.config else { return findings };
@@ -196,20 +203,19 @@ fn service(known: &Known<'_>) -> Finding {
         ),
         Ok(view) => {
             let since = view.started.map(|time| format!(" since {time:.0}")).unwrap_or_default();
-            (Level::Ok, format!("{name} runs{since}; {files} make its configuration"))
+            let make = if used.len() == 1 { "makes" } else { "make" };
+            (Level::Ok, format!("{name} runs{since}; {files} {make} its configuration"))
         }
-        Err(reason) => (
-            Level::Info,
-            format!("{files} make the configuration of {name}; not confirmed live: {reason}"),
-        ),
+        Err(reason) => {
+            (Level::Info, format!("configuration of {name}: {files}; not confirmed live: {reason}"))
+        }
     };
     Finding::new(ID, level, summary).evidence(evidence)
 }
 
 /// What the service says of a device: its state, and whether it manages it.
 fn live<'a>(known: &'a Known<'_>, name: &str) -> Option<&'a live::Device> {
-    let view = known.view.as_ref().ok().filter(|view| view.is_believed())?;
-    view.devices.iter().find(|device| device.interface == name)
+    known.live.get(name)
 }
 
 fn device(

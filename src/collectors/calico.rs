@@ -1,6 +1,10 @@
 //! Calico's own files on the host: what calicoctl, Felix and the CNI plugin read and leave there.
 
 use std::borrow::Cow;
+use std::path::Path;
+
+use crate::datastore::environment;
+use crate::datastore::settings::DEFAULT_PATH;
 
 use super::{Artifact, Collector, NAME_BYTES, Node, Rows, Source, Tree};
 
@@ -24,6 +28,13 @@ pub(super) const COLLECTOR: Collector = Collector {
     more,
 };
 
+/// What calicoctl, with this configuration file, would reach the datastore by.
+pub(super) fn environment(config: &Path) -> Artifact {
+    let config = if config.as_os_str().is_empty() { Path::new(DEFAULT_PATH) } else { config };
+    let source = Source::Environment { config: config.to_owned() };
+    Artifact::new(Cow::Borrowed(environment::PATH), source)
+}
+
 /// Credentials in the container of calico-node: its API token, and its key for Typha or etcd.
 const CONTAINED: [&str; 3] = [
     "/var/run/secrets/kubernetes.io/serviceaccount/token",
@@ -33,7 +44,7 @@ const CONTAINED: [&str; 3] = [
 
 fn more(node: &Node) -> Rows {
     let file = |path: String| Artifact::new(Cow::Borrowed(""), Source::File(Cow::Owned(path)));
-    let mut artifacts = Vec::new();
+    let mut artifacts = vec![environment(&node.config)];
     // The default file is in the folder above.
     if node.config.is_absolute() && !node.config.starts_with("/etc/calico") {
         artifacts.push(file(node.config.display().to_string()));

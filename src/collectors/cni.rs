@@ -18,9 +18,13 @@ pub(super) const COLLECTOR: Collector = Collector {
         Tree::new("/var/lib/rancher/k3s/agent/etc/cni/net.d", NET_D),
         Tree::new("/var/snap/microk8s/current/args/cni-network", NET_D),
         Tree::new("/etc/kubernetes/cni/net.d", NET_D),
+        RESULTS,
     ],
     more: |_| Rows::default(),
 };
+
+/// What libcni remembers of each pod's interface ([`crate::cni_cache`]); a file for each.
+pub(super) const RESULTS: Tree = Tree::new("/var/lib/cni/results", &["*"]);
 
 const fn listing(name: &'static str, folder: &'static str) -> Artifact {
     Artifact::new(Cow::Borrowed(name), Source::Listing(Cow::Borrowed(folder)))

@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::{Artifact, Collector, Node, Rows, Source, Tree, kernel, logs, system};
+use super::{Artifact, Collector, Node, Rows, Source, Tree, cni, felix, kernel, logs, system};
+use crate::bpf_maps;
 use crate::host::netlink::Dump;
 use crate::kube_proxy;
 use crate::sysctl;
@@ -31,6 +32,12 @@ pub const ROUTES: &str = "network/routes.json";
 pub const PODS: &str = "logs/pods_listing";
 /// What is pinned of the eBPF dataplane.
 pub const BPF_MAPS: &str = "felix/bpf_maps";
+/// How large the maps of the eBPF dataplane are.
+pub const BPF_SIZES: &str = "felix/bpf_maps.json";
+/// What Felix counts.
+pub const METRICS: &str = "felix/metrics";
+/// What container runtimes remember of pods' interfaces.
+pub const CNI_RESULTS: &str = "host/var/lib/cni/results";
 /// The modules that are loaded.
 pub const MODULES: &str = "host/proc/modules";
 /// The kernel's release.
@@ -89,6 +96,17 @@ pub(super) const BPF_MAPS_ROW: Artifact = Artifact::new(
 )
 .public();
 
+/// The tables of connections among the maps that are pinned, by the listing of their folder.
+pub fn conntrack_maps(listing: &str) -> impl Iterator<Item = &str> {
+    let names = listing.lines().filter_map(|line| line.split_ascii_whitespace().nth(5));
+    names.filter(|name| bpf_maps::family(name).is_some())
+}
+
+/// The sizes of the maps, where there are any. calico-node's image has the program.
+pub(super) fn bpf_sizes(node: &Node) -> Option<Artifact> {
+    node.ebpf.then(|| Artifact::command(BPF_SIZES, "bpftool -j map show").public())
+}
+
 /// kube-proxy's configuration, where it was told to read one: in its own file system.
 pub(super) fn kube_proxy(node: &Node) -> Option<Artifact> {
     let process = kube_proxy::find(&node.processes)?;
@@ -126,10 +144,15 @@ pub fn check(node: &Node, top: bool) -> Rows {
         system::INIT,
     ]);
     artifacts.extend(kube_proxy(node));
-    if top {
-        artifacts.extend([netlink(ROUTES, Dump::Routes).at_most(64 << 20), logs::PODS_LISTING]);
+    if node.ebpf {
+        artifacts.extend(bpf_sizes(node));
+        artifacts.push(felix::metrics(node));
     }
     let mut trees = vec![Tree::new("/proc/sys/net/netfilter", SETTINGS_READ).public()];
+    if top {
+        artifacts.extend([netlink(ROUTES, Dump::Routes).at_most(64 << 20), logs::PODS_LISTING]);
+        trees.push(cni::RESULTS);
+    }
     trees.extend(kernel::configuration());
     Rows { artifacts, trees }
 }

@@ -9,7 +9,12 @@ pub(super) const COLLECTOR: Collector = Collector {
     about: "Felix: liveness, readiness and metrics as served on this node",
     artifacts: &[conntrack::BPF_MAPS_ROW],
     trees: &[],
-    more: |node| Rows { artifacts: [health(node), metrics(node)].concat(), trees: Vec::new() },
+    more: |node| {
+        let mut artifacts = health(node);
+        artifacts.push(metrics(node));
+        artifacts.extend(conntrack::bpf_sizes(node));
+        Rows { artifacts, trees: Vec::new() }
+    },
 };
 
 /// Felix's `healthPort` where neither its environment nor its configuration says otherwise
@@ -24,9 +29,10 @@ pub(super) fn health(node: &Node) -> Vec<Artifact> {
     vec![get("felix/liveness", port, "/liveness"), get("felix/readiness", port, "/readiness")]
 }
 
-fn metrics(node: &Node) -> Vec<Artifact> {
+/// What it counts, where it serves that.
+pub(super) fn metrics(node: &Node) -> Artifact {
     let port = port(node, "FELIX_PROMETHEUSMETRICSPORT").unwrap_or(METRICS_PORT);
-    vec![get("felix/metrics", port, "/metrics")]
+    get(conntrack::METRICS, port, "/metrics")
 }
 
 fn port(node: &Node, variable: &str) -> Option<u16> {

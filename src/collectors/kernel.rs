@@ -50,7 +50,10 @@ pub(super) const COLLECTOR: Collector = Collector {
         Tree::new("/proc/sys/net/ipv4", SYSCTLS).public(),
         Tree::new("/proc/sys/net/ipv6", SYSCTLS).public(),
     ],
-    more: |_| Rows { artifacts: Vec::new(), trees: configuration() },
+    more: |node| Rows {
+        artifacts: builtin_modules(&node.release).into_iter().collect(),
+        trees: configuration(),
+    },
 };
 
 /// Settings in `/proc/sys/net/ipv4` and `ipv6` but those of single interfaces, which come and go with pods. From
@@ -79,9 +82,10 @@ pub(super) fn configuration() -> Vec<Tree> {
 }
 
 /// The modules that are part of the kernel itself (kernel's `Documentation/kbuild/kbuild.rst`).
-pub(super) fn builtin_modules(release: &str) -> Artifact {
+pub(super) fn builtin_modules(release: &str) -> Option<Artifact> {
     let path = format!("/lib/modules/{release}/modules.builtin");
-    Artifact::new(Cow::Borrowed(""), Source::File(Cow::Owned(path))).public()
+    let file = || Artifact::new(Cow::Borrowed(""), Source::File(Cow::Owned(path))).public();
+    (!release.is_empty()).then(file)
 }
 
 const CONF: &[&str] = &["*.conf"];

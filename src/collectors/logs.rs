@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use super::{Artifact, Collector, Node, Rows, Source, Tree};
 use crate::host::Sensitivity;
+use crate::logs;
 
 pub(super) const COLLECTOR: Collector = Collector {
     name: "logs",
@@ -23,6 +24,9 @@ pub(super) const PODS_LISTING: Artifact = Artifact::new(
 /// Folders of `/var/log/pods` are named `NAMESPACE_POD_UID`; those of Calico and its operator are wanted.
 const PODS: &[&str] = &["*calico*/**", "tigera-operator*/**"];
 
+/// Where calico-node's log files are where nobody says otherwise.
+const LOG_DIR: &str = "/var/log/calico";
+
 fn more(node: &Node) -> Rows {
     let since = node.since.map(|span| format!(" --since=-{}s", span.as_secs())).unwrap_or_default();
     let journal = |name: &'static str, unit: &str| {
@@ -37,10 +41,19 @@ fn more(node: &Node) -> Rows {
         sensitivity: Sensitivity::Private,
         max_bytes: node.max_file_bytes,
     };
+    let log_dir = if node.log_dir.is_absolute() {
+        node.log_dir.display().to_string()
+    } else {
+        LOG_DIR.to_owned()
+    };
     Rows {
-        artifacts: vec![journal("journalctl_calico_node", "calico-node.service")],
+        artifacts: vec![
+            // The checks rest on it; it is read like the logs themselves, and before them.
+            Artifact::new(Cow::Borrowed(logs::PATH), Source::Logs(Cow::Owned(log_dir.clone()))),
+            journal("journalctl_calico_node", "calico-node.service"),
+        ],
         trees: vec![
-            tree("logs", node.log_dir.display().to_string(), &["**"]),
+            tree("logs", log_dir, &["**"]),
             tree("logs/pods", "/var/log/pods".to_owned(), PODS),
         ],
     }

@@ -6,7 +6,7 @@ use super::{Artifact, Collector, Rows, Source, Tree};
 
 pub(super) const COLLECTOR: Collector = Collector {
     name: "networkmanager",
-    about: "NetworkManager, systemd-networkd, dhcpcd, ifupdown, netplan: who manages which interface",
+    about: "NetworkManager, systemd-networkd, dhcpcd, ConnMan, ifupdown, netplan: who manages which interface",
     artifacts: &[
         Artifact::file("/etc/NetworkManager/NetworkManager.conf"),
         Artifact::file("/etc/NetworkManager/nm-system-settings.conf"),
@@ -19,6 +19,7 @@ pub(super) const COLLECTOR: Collector = Collector {
         Artifact::file("/etc/dhcpcd.conf"),
         Artifact::file("/run/dhcpcd/pid").public(),
         Artifact::file("/run/dhcpcd.pid").public(),
+        Artifact::file("/etc/connman/main.conf"),
         Artifact::file("/etc/network/interfaces"),
         Artifact::file("/run/systemd/netif/state").public(),
         Artifact::file("/etc/systemd/networkd.conf"),

@@ -42,7 +42,7 @@ pub(super) async fn run(
     }
     let wanted = Wanted {
         checks: chosen(args)?,
-        asked: asked(args),
+        asked: asked(options, args),
         suppressions: match &args.suppressions {
             Some(file) => read_suppressions(file).await?,
             None => Vec::new(),
@@ -224,10 +224,19 @@ async fn mend(
 }
 
 /// What the user asked for, with the defaults of the subjects that were not named.
-fn asked(args: &cli::Check) -> Asked {
-    let mut asked = Asked { probe: !args.no_probe, ..Asked::default() };
+fn asked(options: &Options, args: &cli::Check) -> Asked {
+    let mut asked =
+        Asked { probe: !args.no_probe, config: options.config.clone(), ..Asked::default() };
     match &args.subject {
-        None | Some(Subject::Bgp | Subject::Interfaces | Subject::Routes) => {}
+        None
+        | Some(
+            Subject::Interfaces
+            | Subject::Routes
+            | Subject::Bgp
+            | Subject::Environment
+            | Subject::Felix
+            | Subject::Logs,
+        ) => {}
         Some(Subject::Conntrack(conntrack)) => {
             asked.interval = conntrack.interval;
             asked.warn_percent = conntrack.warn;
@@ -248,7 +257,10 @@ const fn name(subject: &Subject) -> &'static str {
         Subject::Interfaces => "interfaces",
         Subject::Routes => "routes",
         Subject::Bgp => "bgp",
+        Subject::Felix => "felix",
+        Subject::Logs => "logs",
         Subject::Conntrack(_) => "conntrack",
+        Subject::Environment => "environment",
         Subject::NetworkManager(_) => "networkmanager",
     }
 }

@@ -6,9 +6,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::netlink;
+use super::pattern::{Match, Patterns};
 use crate::archive;
 
 /// One piece of host state: how it is asked for, where a bundle keeps it, what it may cost.
@@ -22,6 +24,8 @@ pub struct Artifact {
     pub max_bytes: u64,
     /// The longest that it may take. `None`: the host's own bound on one question.
     pub max_time: Option<Duration>,
+    /// Of a log found in a [`Tree`], lines that were written before this are not wanted.
+    pub since: Option<Timestamp>,
     /// What it may give away.
     pub sensitivity: Sensitivity,
 }
@@ -73,9 +77,19 @@ pub enum Source {
     KernelLog,
     /// A table of the kernel's, asked over netlink in the network namespace in which calivet runs, as JSON.
     Netlink(netlink::Dump),
+    /// What Calico's logs say, counted by message, as JSON ([`crate::logs::Summary`]): those in this folder and those of
+    /// calico-node's pods.
+    Logs(Cow<'static, str>),
     /// What `NetworkManager` says of itself and its devices over the system's bus, as JSON
     /// ([`crate::networkmanager::live::View`]).
     NetworkManager,
+    /// What calicoctl would use to reach the datastore, by its configuration file and calivet's own environment, and
+    /// the state of the files that it names, as JSON ([`crate::datastore::environment::Environment`]). No secret is
+    /// in it.
+    Environment {
+        /// The configuration file; relative to the folder in which calivet runs.
+        config: PathBuf,
+    },
     /// The way to each BGP peer whose session is down, and whether it can be connected to, as JSON
     /// ([`crate::bgp::looks`]): a bounded active look.
     Probe {
@@ -126,6 +140,7 @@ impl Artifact {
             source,
             max_bytes: DEFAULT_MAX_BYTES,
             max_time: None,
+            since: None,
             sensitivity: Sensitivity::Private,
         }
     }
@@ -202,7 +217,11 @@ impl Artifact {
             Source::Settings => "/proc/sys".to_owned(),
             Source::KernelLog => "/dev/kmsg".to_owned(),
             Source::Netlink(dump) => format!("netlink: {}", dump.question()),
+            Source::Logs(folder) => format!("what is said in {folder} and /var/log/pods"),
             Source::NetworkManager => "D-Bus: org.freedesktop.NetworkManager".to_owned(),
+            Source::Environment { config } => {
+                format!("calivet's own environment, {}", config.display())
+            }
             Source::Probe { connect: true, .. } => {
                 "connections to BGP peers that are down".to_owned()
             }
@@ -276,6 +295,14 @@ impl Tree {
         } else {
             Cow::Borrowed(&self.name)
         }
+    }
+
+    /// Whether a file of the host's, by its absolute path, is one of those that are wanted.
+    #[must_use]
+    pub fn has(&self, path: &Path) -> bool {
+        let Ok(below) = path.strip_prefix(self.folder.as_ref()) else { return false };
+        let components: Vec<&[u8]> = below.iter().map(OsStr::as_bytes).collect();
+        Patterns::of(self).matches(&components) == Match::Whole
     }
 
     /// The artifact that reads one of its files; the path is relative to the folder. A file that is unpacked loses

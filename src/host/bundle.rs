@@ -3,6 +3,7 @@
 //! What the manifest says of an item is given again: its outcome, reason, place and times. What it does not
 //! say is not made up: a bundle that was cut, or that another tool wrote, says so in [`Bundle::warnings`].
 
+mod logs;
 mod manifest;
 #[cfg(test)]
 mod tests;
@@ -31,8 +32,11 @@ const MAX_ALL: u64 = 128 << 20;
 /// The most bytes of paths that are kept, each with what a map needs for it.
 const MAX_PATHS: usize = 32 << 20;
 
-/// Logs are listed, not kept: nothing is judged by them, and they are most of a bundle.
+/// Logs are listed, not kept: what is judged of them is in their summary, and they are most of a bundle.
 const LOGS: &str = "logs/";
+
+/// What of them checks rest on: the kernel's log, and the names of pods.
+const READ_LOGS: [&str; 2] = ["logs/kernel.log", "logs/pods_listing"];
 
 /// A bundle in memory, without its logs.
 #[derive(Debug)]
@@ -208,6 +212,8 @@ fn unpacked(path: &Path) -> Result<PathBuf, BundleError> {
 #[derive(Default)]
 struct Filling {
     entries: BTreeMap<String, Entry>,
+    /// What the logs say, where no summary does.
+    logs: logs::Logs,
     /// The entry seen last.
     last: String,
     /// Bytes kept of entries and of their paths.
@@ -243,7 +249,11 @@ impl Filling {
             bytes: Vec::new(),
             lacking: None,
         };
-        if path.starts_with(LOGS) {
+        if path.starts_with(LOGS) && !READ_LOGS.contains(&path) {
+            // A summary stands before the logs.
+            if !self.entries.contains_key(crate::logs::PATH) {
+                self.logs.add(path, member.size, member.modified, data);
+            }
             let reason = "logs are not read from a bundle".to_owned();
             entry.lacking = Some((Outcome::Skipped, reason));
         } else {
@@ -334,6 +344,13 @@ impl Filling {
                 cut = Some("the bundle was never finished".to_owned());
                 warnings.extend(cut.clone());
             }
+        }
+        if let Some(bytes) = self.logs.finish() {
+            let modified = self.entries.values().map(|entry| entry.modified).max();
+            let modified = modified.unwrap_or_default();
+            let size = bytes.len() as u64;
+            let summary = Entry { size, modified, bytes, lacking: None };
+            self.entries.entry(crate::logs::PATH.to_owned()).or_insert(summary);
         }
         Bundle { manifest, entries: self.entries, cut, warnings }
     }

@@ -9,9 +9,10 @@ use jiff::Timestamp;
 use tokio::sync::{OnceCell, mpsc};
 
 use super::bird_socket::{Daemons, Question};
+use super::file::Wanted;
 use super::{
     Artifact, Extent, Family, Listing, Outcome, Reading, Source, Tree, apart, command, dbus, enter,
-    file, http, in_chunks, kernel_log, netlink, probe, process, sysctl, tree,
+    environment, file, http, in_chunks, kernel_log, logs, netlink, probe, process, sysctl, tree,
 };
 use crate::bgp::looks;
 use crate::bird::configuration::{self, Configuration};
@@ -79,7 +80,8 @@ impl Live {
             }
             Source::Leaf { folder, path } => {
                 let (folder, path) = (PathBuf::from(folder.as_ref()), path.clone());
-                let read = move |sink: &_| file::read_leaf(&root, &folder, &path, max_bytes, sink);
+                let wanted = Wanted { max_bytes, since: artifact.since };
+                let read = move |sink: &_| file::read_leaf(&root, &folder, &path, wanted, sink);
                 apart::stream(limit, chunks, read).await
             }
             Source::Listing(folder) => {
@@ -109,11 +111,42 @@ impl Live {
                 let read = move |sink: &_| netlink::read(dump, &root, limit, max_bytes, sink);
                 apart::stream(limit, chunks, read).await
             }
+            Source::Environment { config } => {
+                send(Box::pin(self.environment(config, limit)).await, &chunks).await
+            }
+            Source::Logs(folder) => send(logs::count(&root, folder, limit).await, &chunks).await,
             Source::NetworkManager => send(dbus::view(&root, limit).await, &chunks).await,
             Source::Probe { connect, configurations } => {
                 send(Box::pin(self.probe(*connect, configurations, limit)).await, &chunks).await
             }
         }
+    }
+
+    /// What calicoctl would use to reach the datastore.
+    async fn environment(&self, config: &Path, limit: Duration) -> Reading {
+        let begun = Instant::now();
+        let mut reading = Reading::begin();
+        // Where it is not known, a relative path leads nowhere and is told as it is.
+        let path = std::path::absolute(config).unwrap_or_else(|_| config.to_owned());
+        let file = Source::File(Cow::Owned(path.display().to_string()));
+        let file = Artifact::new(Cow::Borrowed(""), file).at_most(environment::MAX_FILE);
+        let file = self.gather(&file.within(limit)).await;
+        let root = self.root.clone();
+        let work = move || environment::look(&root, &path, &file);
+        let left = limit.saturating_sub(begun.elapsed());
+        let found = apart::answer(left, work).await;
+        reading.duration = begun.elapsed();
+        let Some(found) = found else {
+            (reading.outcome, reading.reason) = apart::late(limit);
+            return reading;
+        };
+        // Numbers and texts are always JSON.
+        reading.bytes = serde_json::to_vec_pretty(&found).unwrap_or_default();
+        reading.original_bytes = reading.bytes.len() as u64;
+        if self.root != Path::new("/") {
+            reading.place = Some("the environment in which calivet runs".to_owned());
+        }
+        reading
     }
 
     /// Looks at the BGP peers that are down: as BIRD tells them now, for a session that has come to stand meanwhile

@@ -5,7 +5,7 @@ fn file(path: &str, text: &str) -> File {
 }
 
 fn cali(files: &[File]) -> Verdict {
-    judge(files, &Interface { name: "cali0123456789a", kind: Some("veth") })
+    Networks::of(files).judge(&Interface { name: "cali0123456789a", kind: Some("veth") })
 }
 
 fn at(path: &str, line: usize) -> Origin {
@@ -56,10 +56,13 @@ fn all_conditions_must_hold_and_a_list_can_be_turned_round() {
     assert_eq!(judged("[Match]\nType=wlan\n"), Verdict::Nobody);
     assert_eq!(judged("[Match]\nName=!cali* eth*\n"), Verdict::Nobody);
     assert_eq!(judged("[Match]\nName=!eth*\n"), Verdict::Taken(at(path, 2)));
+    assert_eq!(judged("[Match]\nName=*\nName=!cali*\n"), Verdict::Nobody);
+    assert_eq!(judged("[Match]\nName=cali*\nName=!eth*\n"), Verdict::Taken(at(path, 2)));
     assert_eq!(judged("[Match]\nHost=node-1\nName=cali*\n"), Verdict::Unknown(at(path, 2)));
     assert_eq!(judged("[Match]\nHost=node-1\nName=eth*\n"), Verdict::Nobody);
-    // networkd warns of a file without conditions, and takes everything with it.
-    assert_eq!(judged("[Network]\nDHCP=yes\n"), Verdict::Taken(at(path, 1)));
+    // networkd warns of a file without conditions, and passes over it.
+    assert_eq!(judged("[Network]\nDHCP=yes\n"), Verdict::Nobody);
+    assert_eq!(judged("[Match]\nname=*\nName=\n"), Verdict::Nobody);
 }
 
 #[test]

@@ -72,6 +72,22 @@ fn lists(top: &Value) -> String {
     };
     let rows: Vec<_> = top["flows"].as_array().into_iter().flatten().map(flow).collect();
     list(&mut text, "by source, destination and port", &rows);
+    let growing = &top["growing"];
+    let per_second =
+        |row: &Value| format!("+{} a second", row["perSecond"].as_f64().unwrap_or_default());
+    let source = |row: &Value| {
+        let cells = ["address", "interface", "pod"].map(|key| name(row, key));
+        let cells = std::iter::once(per_second(row)).chain(cells).collect();
+        (row["entries"].as_u64().unwrap_or_default(), cells)
+    };
+    let rows: Vec<_> = growing["sources"].as_array().into_iter().flatten().map(source).collect();
+    list(&mut text, "by net growth, source", &rows);
+    let flow = |row: &Value| {
+        let (entries, cells) = flow(row);
+        (entries, std::iter::once(per_second(row)).chain(cells).collect())
+    };
+    let rows: Vec<_> = growing["flows"].as_array().into_iter().flatten().map(flow).collect();
+    list(&mut text, "by net growth, source, destination and port", &rows);
     text
 }
 

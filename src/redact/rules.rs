@@ -216,6 +216,13 @@ pub(super) static RULES: &[Rule] = &[
         believable: always,
     },
     Rule {
+        name: "cni-cache",
+        cuts: "the configuration of CNI plugins, in base64, that libcni keeps of each pod's interface",
+        literals: &["cniCacheV1"],
+        patterns: &[r#""config":\s*"(?<secret>[A-Za-z0-9+/=]{8,})""#],
+        believable: always,
+    },
+    Rule {
         name: "bootstrap-token",
         cuts: "Kubernetes bootstrap tokens (`abcdef.0123456789abcdef`) near the word token",
         literals: &["token"],

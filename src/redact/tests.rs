@@ -198,6 +198,10 @@ fn headers_and_tokens_are_cut() {
         ),
         ("service-token", "«glpat-abcdefghij0123456789» «xoxb-1234567890-abc»"),
         (
+            "cni-cache",
+            r#"{"kind":"cniCacheV1","containerId":"3f69","config":"«eyJuYW1lIjoiazhzIn0=»","ifName":"eth0"}"#,
+        ),
+        (
             "bootstrap-token",
             "kubeadm join --discovery-token-ca x, bootstrap token (id) «abcdef.0123456789abcdef»",
         ),

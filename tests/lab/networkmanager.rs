@@ -81,6 +81,17 @@ impl Machine {
         Some(machine)
     }
 
+    /// Has the bus deny whoever asks `NetworkManager` anything.
+    pub(crate) fn deny(&self) {
+        let denied =
+            r#"<deny send_destination="org.freedesktop.NetworkManager"/></policy></busconfig>"#;
+        self.write("/run/bus.conf", BUS.replace("</policy></busconfig>", denied).as_bytes());
+        self.run(
+            "gdbus call --system --dest org.freedesktop.DBus --object-path /org/freedesktop/DBus \
+             --method org.freedesktop.DBus.ReloadConfig",
+        );
+    }
+
     /// Runs a bash script on the machine and gives what it printed.
     #[track_caller]
     pub(crate) fn run(&self, script: &str) -> String {

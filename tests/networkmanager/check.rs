@@ -130,6 +130,41 @@ fn a_bundle_gives_the_verdict_of_the_node() {
     let (exit_again, kept) = on(&machine, &["--from", bundle]);
     assert_eq!(exit, exit_again);
     assert_eq!(live["findings"], kept["findings"]);
+
+    // Neither what the files say nor what the service says of its devices depends on true names.
+    let hidden = "/run/out/hidden.tar.gz";
+    let args = ["node", "diags", "--obfuscate", "--output-file", hidden];
+    let made = machine.command(env!("CARGO_BIN_EXE_calivet")).args(args).output().unwrap();
+    assert!(machine.at(hidden).exists(), "{}", String::from_utf8_lossy(&made.stderr));
+    let (exit_hidden, report) = on(&machine, &["--from", hidden]);
+    let verdicts = |report: &Value| {
+        let verdict = |finding: &Value| {
+            let fact = |name: &str| finding["evidence"][name].to_string();
+            let facts = ["managed", "decidedBy", "exists"].map(fact);
+            (finding["id"].to_string(), finding["level"].to_string(), facts)
+        };
+        let mut all: Vec<_> = report["findings"].as_array().unwrap().iter().map(verdict).collect();
+        all.sort_unstable();
+        all
+    };
+    assert_eq!((exit_hidden, verdicts(&report)), (exit, verdicts(&live)));
+}
+
+#[test]
+fn a_bus_that_denies_the_question_leaves_the_verdict_of_the_files() {
+    let Some(machine) = node() else { return };
+    machine.write(CALICO, b"[keyfile]\nunmanaged-devices=interface-name:cali*\n");
+    machine.deny();
+    let (_, report) = on(&machine, &[]);
+    let service = findings(&report, "networkmanager.service")[0];
+    assert_eq!(service["evidence"]["confirmedLive"], false, "{service:#}");
+    let reason = service["evidence"]["notConfirmed"].as_str().unwrap();
+    assert!(reason.contains("denied") || reason.contains("Denied"), "{reason}");
+    let pod = device(&report, POD);
+    assert_eq!(
+        (&pod["evidence"]["managed"], &pod["evidence"]["live"]),
+        (&false.into(), &Value::Null)
+    );
 }
 
 /// A node with files, and no `NetworkManager` that could be asked.

@@ -2,11 +2,11 @@
 
 use serde_json::json;
 
+use super::proxy::Proxy;
 use super::{Facts, LIMIT, fix, grouped};
 use crate::checks::{Finding, Level, settings};
 use crate::collectors::conntrack as rows;
 use crate::host::Outcome;
-use crate::kube_proxy;
 use crate::sysctl::{self, Boot, File, Reader, Write};
 
 /// Both names of the setting.
@@ -37,16 +37,6 @@ pub(super) enum Module {
     Unknown(String),
 }
 
-/// What kube-proxy will do.
-enum Proxy {
-    /// There is none.
-    Absent,
-    /// It sets this limit; `None`: it leaves it alone.
-    Sets(Option<u64>),
-    /// It is not known.
-    Unknown(String),
-}
-
 /// The last value of a boot that the kernel takes: it refuses what is no number, and what was written before stays.
 pub(super) fn decisive(boot: &Boot) -> Option<(&Write, u64)> {
     boot.writes.iter().rev().find_map(|write| Some((write, sysctl::number(&write.value)?)))
@@ -64,7 +54,7 @@ impl Tomorrow {
             systemd: sysctl::at_boot(&files, Reader::Systemd, &KEYS),
             procps: sysctl::at_boot(&files, Reader::Procps, &KEYS),
             module: module(facts, &modules),
-            proxy: proxy(facts),
+            proxy: Proxy::of(facts),
             files,
             modules,
             reader,
@@ -114,48 +104,6 @@ fn module(facts: &Facts, lists: &[File]) -> Module {
             Module::BuiltIn
         }
         None => Module::Late,
-    }
-}
-
-fn proxy(facts: &Facts) -> Proxy {
-    let Some(table) = facts.reading(rows::PROCESSES) else {
-        return Proxy::Unknown("the processes were not read".to_owned());
-    };
-    let Some(process) = kube_proxy::find(&facts.node.processes) else {
-        return match table.outcome {
-            Outcome::Ok => Proxy::Absent,
-            _ => Proxy::Unknown(super::why(table, "the processes")),
-        };
-    };
-    let settings = match kube_proxy::config_path(&process.argv) {
-        None => kube_proxy::from_arguments(&process.argv),
-        Some(path) => {
-            let place = format!("host/proc/{}/root{path}", process.pid);
-            match facts.reading(&place) {
-                Some(reading) if reading.outcome == Outcome::Ok => {
-                    kube_proxy::from_config(&reading.text())
-                }
-                Some(reading) => {
-                    return Proxy::Unknown(super::why(reading, "kube-proxy's configuration"));
-                }
-                None => {
-                    return Proxy::Unknown("kube-proxy's configuration was not read".to_owned());
-                }
-            }
-        }
-    };
-    let cpus = facts.text(rows::CPUS).map(|text| {
-        let is_cpu = |line: &&str| {
-            line.strip_prefix("cpu")
-                .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
-        };
-        text.lines().filter(is_cpu).count() as u64
-    });
-    match (settings, cpus) {
-        (Err(error), _) => Proxy::Unknown(error.to_string()),
-        (Ok(settings), Some(cpus)) if cpus > 0 => Proxy::Sets(settings.limit(cpus)),
-        (Ok(settings), _) if settings.limit(0).is_none() => Proxy::Sets(None),
-        (Ok(_), _) => Proxy::Unknown("how many CPUs there are was not read".to_owned()),
     }
 }
 

@@ -1,12 +1,12 @@
-//! Settings beside the limit: buckets and what memory they cost, timeouts; and whether this table matters at all.
+//! Settings beside the limit: buckets and what memory they cost, timeouts.
 
 use serde_json::{Map, Value, json};
 
-use super::{BPF, BUCKETS, Facts, TIMEOUTS, grouped, mebibytes};
+use super::{BUCKETS, Facts, TIMEOUTS, grouped, mebibytes, proxy};
 use crate::checks::{Finding, Level};
 use crate::collectors::conntrack as rows;
 use crate::conntrack::entry_bytes;
-use crate::processes;
+use crate::kube_proxy::Conntrack;
 
 /// As many entries for each bucket, and chains get long: the kernel itself gives at most 8 where the number of
 /// buckets was set by hand (`Documentation/networking/nf_conntrack-sysctl.rst`).
@@ -25,13 +25,15 @@ pub(super) fn buckets(facts: &Facts) -> Finding {
     let evidence = json!({
         "buckets": buckets, "max": max, "entryBytes": each, "bytesAtMax": cost(max),
         "proposedMax": proposed, "bytesAtProposedMax": cost(proposed),
+        "proposedBuckets": wanted(proposed).max(buckets),
     });
     let memory = match (cost(max), cost(proposed)) {
         (Some(now), Some(then)) if proposed > max => format!(
-            "; full it takes {} MiB, with a limit of {} it would take {} MiB",
+            "; full it takes {} MiB, with a limit of {} it would take {} MiB, with {} for each bucket",
             mebibytes(now),
             grouped(proposed),
-            mebibytes(then)
+            mebibytes(then),
+            proposed.div_ceil(buckets)
         ),
         (Some(now), _) => format!("; full it takes {} MiB", mebibytes(now)),
         _ => "; what an entry costs is not known (/proc/slabinfo, for root only)".to_owned(),
@@ -42,11 +44,16 @@ pub(super) fn buckets(facts: &Facts) -> Finding {
     if ratio <= ENTRIES_PER_BUCKET {
         return Finding::new(BUCKETS, Level::Ok, summary).evidence(evidence);
     }
-    let better = (max / 4).next_power_of_two();
+    let better = wanted(max);
     Finding::new(BUCKETS, Level::Warn, summary).evidence(evidence).remedy(format!(
         "sudo sysctl -w net.netfilter.nf_conntrack_buckets={better}    moves all entries to a new table of {} MiB",
         mebibytes(better * 8)
     ))
+}
+
+/// As many buckets as keep chains short: four entries for each.
+fn wanted(limit: u64) -> u64 {
+    (limit / 4).next_power_of_two()
 }
 
 /// A time after which entries leave the table.
@@ -57,26 +64,59 @@ struct Timeout {
     /// Longer than this keeps dead entries that would be needed: the longest that kube-proxy sets by itself, or a few
     /// times the kernel's.
     long: u64,
+    /// What kube-proxy sets; `None`: it leaves it alone.
+    proxy: fn(&Conntrack) -> Option<u64>,
+    /// Its name in kube-proxy's configuration.
+    proxy_name: &'static str,
 }
 
 const TIMES: [Timeout; 4] = [
-    Timeout { setting: "nf_conntrack_tcp_timeout_established", default: 432_000, long: 86_400 },
-    Timeout { setting: "nf_conntrack_tcp_timeout_close_wait", default: 60, long: 3600 },
-    Timeout { setting: "nf_conntrack_udp_timeout", default: 30, long: 120 },
-    Timeout { setting: "nf_conntrack_udp_timeout_stream", default: 120, long: 600 },
+    Timeout {
+        setting: "nf_conntrack_tcp_timeout_established",
+        default: 432_000,
+        long: 86_400,
+        proxy: |proxy| proxy.tcp_established,
+        proxy_name: "tcpEstablishedTimeout",
+    },
+    Timeout {
+        setting: "nf_conntrack_tcp_timeout_close_wait",
+        default: 60,
+        long: 3600,
+        proxy: |proxy| proxy.tcp_close_wait,
+        proxy_name: "tcpCloseWaitTimeout",
+    },
+    Timeout {
+        setting: "nf_conntrack_udp_timeout",
+        default: 30,
+        long: 120,
+        proxy: |proxy| proxy.udp,
+        proxy_name: "udpTimeout",
+    },
+    Timeout {
+        setting: "nf_conntrack_udp_timeout_stream",
+        default: 120,
+        long: 600,
+        proxy: |proxy| proxy.udp_stream,
+        proxy_name: "udpStreamTimeout",
+    },
 ];
 
 /// Times that keep entries of dead connections.
 pub(super) fn timeouts(facts: &Facts) -> Finding {
     let mut evidence = Map::new();
     let (mut long, mut unread) = (Vec::new(), Vec::new());
+    // Whether it is known what kube-proxy does is a matter of the limit's finding.
+    let proxy = proxy::settings(facts).ok().flatten();
     for time in &TIMES {
         let seconds = facts.setting(time.setting);
-        let row =
-            json!({"seconds": seconds, "kernelDefault": time.default, "longerThan": time.long});
+        let by_proxy = proxy.as_ref().and_then(time.proxy);
+        let row = json!({
+            "seconds": seconds, "kernelDefault": time.default, "longerThan": time.long,
+            "kubeProxy": by_proxy,
+        });
         evidence.insert(time.setting.to_owned(), row);
         match seconds {
-            Some(seconds) if seconds > time.long => long.push((time, seconds)),
+            Some(seconds) if seconds > time.long => long.push((time, seconds, by_proxy)),
             Some(_) => {}
             None => unread.push(time.setting),
         }
@@ -94,55 +134,23 @@ pub(super) fn timeouts(facts: &Facts) -> Finding {
     let level = if facts.is_crowded() { Level::Warn } else { Level::Info };
     let shown: Vec<String> = long
         .iter()
-        .map(|(time, seconds)| format!("{} is {} s", time.setting, grouped(*seconds)))
+        .map(|(time, seconds, _)| {
+            let default = grouped(time.default);
+            format!("{} is {} s (kernel's default: {default} s)", time.setting, grouped(*seconds))
+        })
         .collect();
     let summary = format!("dead connections stay for long: {}", shown.join(", "));
     let mut finding = Finding::new(TIMEOUTS, level, summary).evidence(evidence);
-    for (time, _) in long {
+    for (time, _, by_proxy) in long {
         let better = time.long;
         finding = finding.remedy(format!("sudo sysctl -w net.netfilter.{}={better}", time.setting));
+        if let Some(by_proxy) = by_proxy.filter(|by_proxy| *by_proxy != better) {
+            finding = finding.remedy(format!(
+                "  and conntrack.{} in kube-proxy's configuration, which sets {} s when it starts",
+                time.proxy_name,
+                grouped(by_proxy)
+            ));
+        }
     }
     finding
-}
-
-/// Whether Felix runs in eBPF mode, in which pods' connections are in a map of its own.
-pub(super) fn bpf(facts: &Facts) -> Finding {
-    let felix = processes::find(&facts.node.processes).felix.process.cloned();
-    let variable =
-        |name: &str| felix.as_ref().and_then(|felix| felix.environment.get(name).cloned());
-    let is_enabled = variable("FELIX_BPFENABLED").map(|value| is_true(&value));
-    let listing = facts.text(rows::BPF_MAPS).unwrap_or_default();
-    let maps: Vec<&str> = listing
-        .lines()
-        .filter_map(|line| line.split_ascii_whitespace().nth(5))
-        .filter(|name| name.starts_with("cali_v4_ct") || name.starts_with("cali_v6_ct"))
-        .filter(|name| !name.contains("ct_nats") && !name.contains("ctlb"))
-        .collect();
-    let size = variable("FELIX_BPFMAPSIZECONNTRACK");
-    let evidence = json!({"enabled": is_enabled, "maps": maps, "configuredSize": size});
-    let (level, summary) = match (is_enabled, maps.is_empty(), felix.is_some()) {
-        (Some(true), ..) | (None, false, _) => {
-            let names = if maps.is_empty() { "cali_v4_ct*".to_owned() } else { maps.join(", ") };
-            let summary = format!(
-                "eBPF dataplane: the connections of pods are in Calico's own map ({names}), which is not read here; the \
-                 kernel's table holds those of the host"
-            );
-            (Level::Info, summary)
-        }
-        (Some(false), false, _) => (
-            Level::Info,
-            format!(
-                "FELIX_BPFENABLED is false, and maps of the eBPF dataplane are left: {}",
-                maps.join(", ")
-            ),
-        ),
-        (_, true, true) => (Level::Ok, "Felix uses the kernel's table".to_owned()),
-        (_, true, false) => (Level::Skip, "no Felix runs here".to_owned()),
-    };
-    Finding::new(BPF, level, summary).evidence(evidence)
-}
-
-/// As Felix reads a Boolean parameter.
-fn is_true(value: &str) -> bool {
-    matches!(value.to_ascii_lowercase().as_str(), "true" | "1" | "yes" | "y" | "t" | "enabled")
 }

@@ -125,6 +125,12 @@ fn each_pattern_of_drops_has_its_own_remedy() {
     assert_eq!(clash.level, Level::Info);
     assert!(clash.summary.contains("4 entries not put in because their like was there"));
     assert!(clash.remedy.iter().any(|line| line.contains("single-request-reopen")));
+    assert!(clash.remedy[0].contains("speaks for the first"), "{:?}", clash.remedy);
+    let race = stats("clash_resolve", 9).replace("\"insert_failed\":0", "\"insert_failed\":4");
+    assert!(drops(&race).remedy[0].contains("speaks for the second"));
+    let settled = drops(&stats("clash_resolve", 9));
+    assert_eq!(settled.level, Level::Ok);
+    assert!(settled.summary.contains("9 races"), "{}", settled.summary);
     let chains = stats("drop", 4)
         .replace("\"insert_failed\":0", "\"insert_failed\":4")
         .replace("\"chaintoolong\":0", "\"chaintoolong\":4");
@@ -266,6 +272,15 @@ fn kube_proxy_has_the_last_word() {
     let table = kube_proxy("kube-proxy --conntrack-max-per-core=0");
     assert_eq!(levels(&[(rows::PROCESSES, &table)], LIMIT).0, Level::Ok);
 
+    // On many CPUs, old and new releases differ; the limit of now tells which this is.
+    let table = kube_proxy("kube-proxy --conntrack-max-per-core=1000000");
+    let (level, summary) = levels(&[(rows::PROCESSES, &table)], LIMIT);
+    assert_eq!(level, Level::Unknown);
+    assert!(summary.contains("sets 2,000,000 or, if it is new, 1,048,576"), "{summary}");
+    let new = ("host/proc/sys/net/netfilter/nf_conntrack_max", "1048576\n");
+    let (_, summary) = levels(&[(rows::PROCESSES, &table), new], LIMIT);
+    assert!(summary.contains("1,048,576, also after a reboot (kube-proxy)"), "{summary}");
+
     let table = kube_proxy("kube-proxy --config=/etc/config.conf --conntrack-min=1");
     let path = "host/proc/77/root/etc/config.conf";
     let config = (path, "conntrack:\n  maxPerCore: 50\n  min: 1\n");
@@ -382,6 +397,12 @@ fn long_timeouts_matter_where_the_table_is_crowded() {
     assert_eq!(levels(&[long], TIMEOUTS).0, Level::Info);
     let crowded = ("host/proc/sys/net/netfilter/nf_conntrack_count", "80\n");
     assert_eq!(levels(&[long, crowded], TIMEOUTS).0, Level::Warn);
+    // Whoever sets it again when he starts must be told, too.
+    let table = kube_proxy("kube-proxy --conntrack-tcp-timeout-established=96h");
+    let timeouts = finding(&with(&[long, (rows::PROCESSES, &table)]), &asked(), TIMEOUTS);
+    let row = &timeouts.evidence["nf_conntrack_tcp_timeout_established"];
+    assert_eq!(row["kubeProxy"], json!(345_600));
+    assert!(timeouts.remedy[1].contains("conntrack.tcpEstablishedTimeout"), "{timeouts:?}");
     assert_eq!(levels(&[(path, "")], TIMEOUTS).0, Level::Unknown);
 }
 
@@ -402,6 +423,98 @@ fn the_ebpf_dataplane_is_known_by_felixs_environment_or_by_its_maps() {
     let (level, summary) = levels(&[(rows::PROCESSES, &plain), maps], BPF);
     assert_eq!(level, Level::Info);
     assert!(summary.contains("(cali_v4_ct4)"), "{summary}");
+}
+
+#[test]
+fn how_full_the_maps_of_the_ebpf_dataplane_are_is_told() {
+    let felix =
+        json!([{"pid": 5, "hostRoot": true, "state": "S", "argv": ["calico-node", "-felix"],
+        "environment": {"FELIX_BPFENABLED": "true"}}])
+        .to_string();
+    let listing = "100600 0 0 0 2026-11-01T00:00:00Z cali_v4_ct3\n\
+                   100600 0 0 0 2026-11-01T00:00:00Z cali_v4_ct4\n\
+                   100600 0 0 0 2026-11-01T00:00:00Z cali_v4_ct_nats2\n";
+    let sizes =
+        r#"[{"name":"cali_v4_ct3","max_entries":1},{"name":"cali_v4_ct4","max_entries":1000}]"#;
+    let metrics = "HTTP 200\nfelix_bpf_conntrack_used{ip_family=\"4\"} 950\n";
+    let node = [
+        (rows::PROCESSES, felix.as_str()),
+        (rows::BPF_MAPS, listing),
+        (rows::BPF_SIZES, sizes),
+        (rows::METRICS, metrics),
+    ];
+    let bpf = finding(&with(&node), &asked(), BPF);
+    assert_eq!(bpf.level, Level::Fail, "{}", bpf.summary);
+    assert_eq!(
+        bpf.evidence["tables"],
+        json!({"ipv4": {"used": 950, "size": 1000, "percent": 95.0}})
+    );
+    assert_eq!(bpf.evidence["maps"], json!(["cali_v4_ct3", "cali_v4_ct4"]));
+    // What is not known is not made up.
+    let (level, summary) = levels(&[&node[..3], &[(rows::METRICS, "")]].concat(), BPF);
+    assert_eq!(level, Level::Info);
+    assert!(summary.ends_with("unknown of 1,000 entries of ipv4"), "{summary}");
+    let (level, summary) = levels(&node[..2], BPF);
+    assert_eq!(level, Level::Info);
+    assert!(summary.contains("how full it is is not known"), "{summary}");
+}
+
+/// The document of a dump of the table.
+fn top_document(sources: &[(&str, u64)]) -> String {
+    let total: u64 = sources.iter().map(|(_, entries)| entries).sum();
+    let addresses: Vec<Value> = sources
+        .iter()
+        .map(|(address, entries)| json!({"address": address, "entries": entries}))
+        .collect();
+    let flows: Vec<Value> = sources
+        .iter()
+        .map(|(address, entries)| {
+            json!({"source": address, "destination": "10.96.0.10", "protocol": "udp", "port": 53, "entries": entries})
+        })
+        .collect();
+    json!({"entries": total, "max": 9, "total": total, "unreplied": 0, "unassured": total,
+        "distinct": {"sources": sources.len(), "destinations": 1, "flows": sources.len()},
+        "missed": {"sources": 0, "destinations": 0, "flows": 0},
+        "protocols": [{"protocol": "udp", "entries": total}], "states": [], "zones": [{"zone": 0, "entries": total}],
+        "sources": addresses, "destinations": [{"address": "10.96.0.10", "entries": total}], "flows": flows,
+        "consistent": true, "complete": true})
+    .to_string()
+}
+
+#[test]
+fn who_makes_new_entries_is_told_by_growth_though_others_have_more() {
+    let (mut evidence, asked) = twice(STATS);
+    let first = top_document(&[("10.1.0.1", 1000), ("10.1.0.2", 10)]);
+    let second = top_document(&[("10.1.0.1", 990), ("10.1.0.2", 60), ("10.1.0.3", 5)]);
+    let begun = evidence.get(rows::STATS).unwrap().started;
+    for (path, text, seconds) in [(rows::TOP, first, 0), (rows::TOP_LATER, second, 5)] {
+        let mut reading = Reading { bytes: text.into_bytes(), ..Reading::begin() };
+        reading.started = begun + jiff::SignedDuration::from_secs(seconds);
+        evidence.insert(path, reading);
+    }
+    let cache = r#"{"kind":"cniCacheV1","cniArgs":[["K8S_POD_NAMESPACE","shop"],["K8S_POD_NAME","web-5"]],
+        "result":{"ips":[{"address":"10.1.0.2/32"}]}}"#;
+    let reading = Reading { bytes: cache.as_bytes().to_vec(), ..Reading::begin() };
+    evidence.insert(format!("{}/k8s-pod-network-3f69-eth0", rows::CNI_RESULTS), reading);
+    let asked = Asked { top: Some(10), ..asked };
+    let top = finding(&evidence, &asked, TOP);
+    let growing = &top.evidence["top"]["growing"];
+    assert_eq!(growing["seconds"], json!(5.0));
+    assert_eq!(
+        growing["sources"],
+        json!([
+            {"address": "10.1.0.2", "entries": 60, "growth": 50, "perSecond": 10.0, "interface": null, "pod": "shop/web-5"},
+            {"address": "10.1.0.3", "entries": 5, "growth": 5, "perSecond": 1.0, "interface": null, "pod": null},
+        ])
+    );
+    assert_eq!(growing["flows"][0]["port"], json!(53));
+    assert!(
+        top.summary.contains("10.1.0.2 (pod shop/web-5) grows fastest, net +10 a second"),
+        "{}",
+        top.summary
+    );
+    let once = Asked { interval: None, ..asked };
+    assert!(finding(&evidence, &once, TOP).evidence["top"].get("growing").is_none());
 }
 
 #[test]

@@ -1,20 +1,21 @@
 //! Who fills the table: the addresses and flows with the most entries, and the pods behind them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::growth::Growth;
+use super::owners::Owners;
 use super::{Facts, TOP, grouped, percent, why};
 use crate::checks::{Finding, Level};
 use crate::collectors::conntrack as rows;
 use crate::host::{Outcome, Reading};
-use crate::workloads;
 
 /// The document of the dump: see `host/netlink/conntrack/top.rs`.
 #[derive(Debug, Deserialize)]
-struct Document {
+pub(super) struct Document {
     total: u64,
     unreplied: u64,
     unassured: u64,
@@ -23,9 +24,9 @@ struct Document {
     protocols: Vec<ProtocolRow>,
     states: Vec<StateRow>,
     zones: Vec<ZoneRow>,
-    sources: Vec<AddressRow>,
+    pub(super) sources: Vec<AddressRow>,
     destinations: Vec<AddressRow>,
-    flows: Vec<FlowRow>,
+    pub(super) flows: Vec<FlowRow>,
     complete: bool,
 }
 
@@ -49,46 +50,64 @@ struct ZoneRow {
 }
 
 #[derive(Debug, Deserialize)]
-struct AddressRow {
-    address: String,
-    entries: u64,
+pub(super) struct AddressRow {
+    pub(super) address: String,
+    pub(super) entries: u64,
 }
 
 #[derive(Debug, Deserialize)]
-struct FlowRow {
-    source: String,
-    destination: String,
-    protocol: String,
-    port: Option<u16>,
-    entries: u64,
+pub(super) struct FlowRow {
+    pub(super) source: String,
+    pub(super) destination: String,
+    pub(super) protocol: String,
+    pub(super) port: Option<u16>,
+    pub(super) entries: u64,
 }
 
-/// What the host knows of addresses.
-struct Owners {
-    /// The link behind an address, by the route to it alone.
-    links: HashMap<String, String>,
-    /// The pod behind a link, by the digits of its name.
-    pods: HashMap<String, String>,
+impl Document {
+    /// The most entries that a key may have without a row in the list of a kind, whose `rows` end with `least`.
+    pub(super) fn unlisted(&self, kind: &str, rows: usize, least: u64) -> u64 {
+        let number = |of: &BTreeMap<String, u64>| of.get(kind).copied().unwrap_or(u64::MAX);
+        if number(&self.distinct) == rows as u64 && number(&self.missed) == 0 {
+            0
+        } else {
+            least.saturating_add(number(&self.missed))
+        }
+    }
+
+    /// The addresses that are shown.
+    fn addresses(&self, rows: usize) -> BTreeSet<&str> {
+        let lists = [&self.sources, &self.destinations];
+        let listed = lists.into_iter().flat_map(|list| list.iter().take(rows));
+        let flows = self.flows.iter().take(rows).map(|flow| flow.source.as_str());
+        listed.map(|row| row.address.as_str()).chain(flows).collect()
+    }
 }
 
 pub(super) fn judge(facts: &Facts, rows: usize) -> Finding {
     let document = match facts.reading(rows::TOP) {
         None => Err("the table was not asked for".to_owned()),
-        Some(reading) => parse(reading),
+        Some(reading) => parse(reading).map(|document| (document, reading.started)),
     };
-    let document = match document {
+    let (document, started) = match document {
         Ok(document) => document,
         Err(reason) => {
             let summary = format!("who fills the table is not known: {reason}");
             return Finding::new(TOP, Level::Unknown, summary).evidence(json!({"top": null}));
         }
     };
-    let later = facts
-        .asked
-        .interval
-        .and_then(|_| facts.reading(rows::TOP_LATER))
-        .and_then(|reading| parse(reading).ok());
-    let owners = Owners::of(facts, &document, rows);
+    let later = facts.asked.interval.and_then(|_| facts.reading(rows::TOP_LATER));
+    let later = later.and_then(|reading| {
+        let seconds = reading.started.duration_since(started).as_secs_f64();
+        // Half a dump would look as if entries had gone.
+        let is_whole = |later: &Document| later.complete && document.complete && seconds > 0.0;
+        parse(reading).ok().filter(is_whole).map(|later| (later, seconds))
+    });
+    let growth =
+        later.as_ref().map(|(later, seconds)| Growth::between(&document, later, *seconds, rows));
+    let mut addresses = document.addresses(rows);
+    addresses.extend(growth.iter().flat_map(Growth::addresses));
+    let owners = Owners::of(facts, &addresses);
     let missed = document.missed.values().max().copied().unwrap_or_default();
     let mut summary = format!("{} entries", grouped(document.total));
     if let Some(first) = document.sources.first() {
@@ -109,6 +128,10 @@ pub(super) fn judge(facts: &Facts, rows: usize) -> Finding {
             percent(document.unassured, document.total)
         );
     }
+    if let Some((address, per_second)) = growth.as_ref().and_then(Growth::first) {
+        let owner = owners.shown(address);
+        let _ = write!(summary, "; {address}{owner} grows fastest, net {per_second:+} a second");
+    }
     if missed > 0 {
         let _ = write!(
             summary,
@@ -120,7 +143,11 @@ pub(super) fn judge(facts: &Facts, rows: usize) -> Finding {
     if !document.complete {
         summary.push_str("; the table was not read to its end");
     }
-    let evidence = evidence(&document, later.as_ref(), &owners, rows);
+    let later = later.as_ref().map(|(later, _)| later);
+    let mut evidence = evidence(&document, later, &owners, rows);
+    if let Some(growth) = growth {
+        evidence["growing"] = growth.evidence(&owners);
+    }
     Finding::new(TOP, level, summary).evidence(json!({"top": evidence}))
 }
 
@@ -195,70 +222,6 @@ fn upper(state: &str) -> String {
     match state {
         "syn-received" => "SYN_RECV".to_owned(),
         _ => state.to_ascii_uppercase().replace('-', "_"),
-    }
-}
-
-/// What of a route is read.
-#[derive(Debug, Deserialize)]
-struct Route<'a> {
-    #[serde(borrow)]
-    r#type: std::borrow::Cow<'a, str>,
-    #[serde(borrow)]
-    destination: std::borrow::Cow<'a, str>,
-    #[serde(borrow)]
-    dev: Option<std::borrow::Cow<'a, str>>,
-}
-
-impl Owners {
-    /// Of the addresses that are shown.
-    fn of(facts: &Facts, document: &Document, rows: usize) -> Self {
-        let addresses = [&document.sources, &document.destinations];
-        let shown = addresses.into_iter().flat_map(|list| list.iter().take(rows));
-        let flows = document.flows.iter().take(rows).map(|flow| flow.source.clone());
-        let mut links: HashMap<String, String> = shown
-            .map(|row| row.address.clone())
-            .chain(flows)
-            .map(|one| (one, String::new()))
-            .collect();
-        let routes = facts.reading(rows::ROUTES).map(Reading::text).unwrap_or_default();
-        for line in routes.lines() {
-            // A row is a line, and only routes to one address are of interest.
-            if !line.contains("/32\"") && !line.contains("/128\"") {
-                continue;
-            }
-            let Ok(route) = serde_json::from_str::<Route>(line.trim_end_matches(',')) else {
-                continue;
-            };
-            let Some((address, "32" | "128")) = route.destination.rsplit_once('/') else {
-                continue;
-            };
-            if let (Some(link), Some(dev), "unicast") =
-                (links.get_mut(address), &route.dev, route.r#type.as_ref())
-            {
-                *link = dev.to_string();
-            }
-        }
-        links.retain(|_, link| !link.is_empty());
-        let listing = facts.reading(rows::PODS).map(Reading::text).unwrap_or_default();
-        Self { links, pods: workloads::pods(&listing) }
-    }
-
-    fn link(&self, address: &str) -> Option<&str> {
-        self.links.get(address).map(String::as_str)
-    }
-
-    fn pod(&self, address: &str) -> Option<&str> {
-        let link = self.link(address)?;
-        self.pods.get(workloads::digits(link)?).map(String::as_str)
-    }
-
-    /// Link and pod in brackets, as far as they are known.
-    fn shown(&self, address: &str) -> String {
-        match (self.link(address), self.pod(address)) {
-            (Some(link), Some(pod)) => format!(" ({link}, pod {pod})"),
-            (Some(link), None) => format!(" ({link})"),
-            _ => String::new(),
-        }
     }
 }
 

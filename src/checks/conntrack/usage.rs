@@ -91,6 +91,8 @@ struct Pattern {
     clashes: u64,
     /// Entries whose chain was too long.
     chains: u64,
+    /// Entries that met one for the same connection and gave way without loss; `None`: the kernel does not tell.
+    settled: Option<u64>,
 }
 
 impl Pattern {
@@ -105,6 +107,7 @@ impl Pattern {
             early: of(Counter::EarlyDrop),
             clashes: failed.saturating_sub(chains),
             chains,
+            settled: count(Counter::ClashResolve),
         }
     }
 
@@ -131,6 +134,17 @@ impl Pattern {
         words.join(", ")
     }
 
+    /// What is counted and did no harm.
+    fn races(&self) -> String {
+        match self.settled {
+            Some(settled) if settled > 0 => format!(
+                "; {} races of two packets of one connection were settled without loss",
+                grouped(settled)
+            ),
+            _ => String::new(),
+        }
+    }
+
     fn remedies(&self, mut finding: Finding) -> Finding {
         if self.is_full() {
             finding = finding.remedy(
@@ -138,8 +152,18 @@ impl Pattern {
             );
         }
         if self.clashes > 0 {
+            // The kernel settles a race of two packets of one connection, where no NAT came between: many of those make
+            // it likely that what could not be put in was of that sort, too.
+            let hint = match self.settled {
+                Some(0) => "no race of two packets was settled (clash_resolve 0), which speaks for the first".to_owned(),
+                Some(settled) => format!(
+                    "{} races of two packets were settled (clash_resolve), which speaks for the second",
+                    grouped(settled)
+                ),
+                None => "which of these is it?".to_owned(),
+            };
             finding = finding
-                .remedy("entries clash, and the table need not be full for that. Which of these is it?")
+                .remedy(format!("entries clash, and the table need not be full for that; {hint}:"))
                 .remedy("  source NAT ran out of ports: more node addresses, natOutgoing off where it is not needed, --random-fully")
                 .remedy("  two DNS queries at once from one port: NodeLocal DNSCache, or single-request-reopen in resolv.conf");
         }
@@ -176,7 +200,7 @@ pub(super) fn drops(facts: &Facts) -> Finding {
             let hint = "--interval 5s tells whether that goes on";
             (level, format!("since boot {}; {hint}", all.words()))
         } else {
-            (Level::Ok, "nothing was dropped since boot".to_owned())
+            (Level::Ok, format!("nothing was dropped since boot{}", all.races()))
         };
         let finding = Finding::new(DROPS, level, summary).evidence(Value::Object(evidence));
         return all.remedies(finding);
@@ -205,7 +229,7 @@ pub(super) fn drops(facts: &Facts) -> Finding {
     } else if all.is_any() {
         (Level::Ok, format!("nothing dropped within {seconds:.1} s; since boot {}", all.words()))
     } else {
-        (Level::Ok, "nothing was dropped since boot".to_owned())
+        (Level::Ok, format!("nothing was dropped since boot{}", all.races()))
     };
     fresh.remedies(Finding::new(DROPS, level, summary).evidence(Value::Object(evidence)))
 }

@@ -1,6 +1,6 @@
 //! The interfaces that are judged: Calico's that are there, and those that Felix will make.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde::Deserialize;
 
@@ -109,6 +109,8 @@ impl Subjects {
                 || TUNNELS.iter().any(|(tunnel, _)| *tunnel == name)
                 || PAIR.contains(&name)
         };
+        let by_name: HashMap<&str, &Link> =
+            links.iter().flatten().filter_map(|link| Some((link.name.as_deref()?, link))).collect();
         let mut subjects = Vec::new();
         let mut there = BTreeSet::new();
         for name in &names {
@@ -118,7 +120,7 @@ impl Subjects {
                 asked.interfaces.contains(name)
             };
             if is_wanted && there.insert(name.clone()) {
-                let link = links.iter().flatten().find(|link| link.name.as_ref() == Some(name));
+                let link = by_name.get(name.as_str()).copied();
                 subjects.push(existing(evidence, name, link, in_use.as_ref(), &udev, &prefixes));
             }
         }
@@ -172,11 +174,11 @@ fn in_use(evidence: &Evidence, links: &[Link]) -> Option<BTreeSet<String>> {
         .filter(|it| it.address.as_deref().is_some_and(|address| !is_link_local(address)))
         .filter_map(|it| it.dev.as_deref())
         .collect();
-    let ports = |name: &str| links.iter().any(|link| link.master.as_deref() == Some(name));
+    let masters: HashSet<&str> = links.iter().filter_map(|link| link.master.as_deref()).collect();
     let used = links.iter().filter(|link| {
         let name = link.name.as_deref().unwrap_or_default();
         link.flags.iter().any(|flag| flag == "up")
-            && (link.master.is_some() || with_address.contains(name) || ports(name))
+            && (link.master.is_some() || with_address.contains(name) || masters.contains(name))
     });
     Some(used.filter_map(|link| link.name.clone()).collect())
 }

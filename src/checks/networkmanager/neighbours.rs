@@ -1,5 +1,5 @@
-//! Programs that do the same harm as `NetworkManager`: systemd-networkd, nm-cloud-setup, dhcpcd, ifupdown, wicked,
-//! and netplan, which writes the configuration of others.
+//! Programs that do the same harm as `NetworkManager`: systemd-networkd, nm-cloud-setup, dhcpcd, `ConnMan`, ifupdown,
+//! wicked, and netplan, which writes the configuration of others.
 
 use serde_json::{Value, json};
 
@@ -7,9 +7,10 @@ use super::devices::{Subject, Subjects};
 use super::files;
 use crate::checks::{Finding, Level};
 use crate::host::{Evidence, Outcome, Reading};
-use crate::networkd::{self, File, Interface, Verdict};
+use crate::netplan::Definitions;
+use crate::networkd::{self, File, Interface, Networks, Verdict};
 use crate::networkmanager::ifupdown;
-use crate::{dhcpcd, netplan};
+use crate::{connman, dhcpcd};
 
 /// A finding for each of them.
 pub(super) fn findings(evidence: &Evidence, subjects: &Subjects) -> Vec<Finding> {
@@ -17,6 +18,7 @@ pub(super) fn findings(evidence: &Evidence, subjects: &Subjects) -> Vec<Finding>
         networkd(evidence, subjects),
         cloud_setup(evidence),
         dhcpcd(evidence, subjects),
+        connman(evidence, subjects),
         ifupdown(evidence, subjects),
         netplan(evidence, subjects),
     ]
@@ -66,11 +68,12 @@ fn networkd(evidence: &Evidence, subjects: &Subjects) -> Finding {
     let main =
         main.map(|text| File { path: "/etc/systemd/networkd.conf".to_owned(), text: Some(text) });
     let drop_ins = systemd_files(evidence, "networkd.conf.d");
+    let networks = Networks::of(&files);
     let mut taken = Vec::new();
     let mut unknown = Vec::new();
     for subject in &subjects.all {
         let interface = Interface { name: &subject.name, kind: subject.kind.as_deref() };
-        match networkd::judge(&files, &interface) {
+        match networks.judge(&interface) {
             Verdict::Taken(origin) => taken.push((subject, origin)),
             Verdict::Unknown(origin) => unknown.push((subject, origin)),
             Verdict::Nobody | Verdict::Unmanaged(_) => {}
@@ -217,6 +220,53 @@ fn dhcpcd(evidence: &Evidence, subjects: &Subjects) -> Finding {
         .remedy("systemctl restart dhcpcd")
 }
 
+/// It takes every interface that looks like a cable, as a pod's does, unless its name begins as its list says; tunnels it
+/// leaves alone.
+fn connman(evidence: &Evidence, subjects: &Subjects) -> Finding {
+    const ID: &str = "networkmanager.connman";
+    const CONFIG: &str = "host/etc/connman/main.conf";
+    let node = crate::collectors::Node::from_evidence(evidence);
+    let runs = node.processes.iter().any(|process| {
+        let program = process.argv.first().map_or("", String::as_str);
+        program.rsplit('/').next() == Some("connmand") && process.host_root && !process.is_zombie()
+    });
+    let config = match (text(evidence.get(CONFIG)), is_there(evidence, CONFIG)) {
+        (Some(config), _) => config,
+        (None, Some(false)) if runs => String::new(),
+        (None, Some(false)) => {
+            return Finding::new(
+                ID,
+                Level::Skip,
+                "ConnMan is not there: no /etc/connman/main.conf",
+            );
+        }
+        _ => return Finding::new(ID, Level::Unknown, "/etc/connman/main.conf was not read"),
+    };
+    let is_cable = |subject: &&Subject| subject.kind.as_deref().is_none_or(|kind| kind == "veth");
+    let names = subjects.all.iter().filter(is_cable).map(|subject| subject.name.as_str());
+    let taken: Vec<&str> = names.filter(|name| !connman::leaves_alone(&config, name)).collect();
+    let facts = json!({"running": runs, "taken": taken});
+    let Some(first) = taken.first() else {
+        let summary = "/etc/connman/main.conf has ConnMan leave Calico's interfaces alone";
+        return Finding::new(ID, Level::Ok, summary).evidence(facts);
+    };
+    let (level, verb) = if runs { (Level::Fail, "takes") } else { (Level::Warn, "would take") };
+    let more = match taken.len() {
+        1 => String::new(),
+        count => format!(" and {} more", count - 1),
+    };
+    let summary = format!(
+        "ConnMan {verb} {first}{more}: NetworkInterfaceBlacklist of /etc/connman/main.conf does not name it"
+    );
+    Finding::new(ID, level, summary)
+        .evidence(facts)
+        .remedy(format!(
+            "in [General] of /etc/connman/main.conf: NetworkInterfaceBlacklist=vmnet,vboxnet,virbr,ifb,ve-,vb-,{}",
+            subjects.prefixes.join(",")
+        ))
+        .remedy("systemctl restart connman")
+}
+
 /// ifupdown's and wicked's files name interfaces one by one.
 fn ifupdown(evidence: &Evidence, subjects: &Subjects) -> Finding {
     const ID: &str = "networkmanager.ifupdown";
@@ -271,9 +321,10 @@ fn netplan(evidence: &Evidence, subjects: &Subjects) -> Finding {
             let summary = format!("/etc/netplan/{name} could not be read");
             return Finding::new(ID, Level::Unknown, summary);
         };
+        let definitions = Definitions::parse(&text);
         for subject in &subjects.all {
-            if let Some(id) = netplan::definition(&text, &subject.name, subject.kind.as_deref()) {
-                found.push((&subject.name, format!("/etc/netplan/{name}"), id));
+            if let Some(id) = definitions.taking(&subject.name, subject.kind.as_deref()) {
+                found.push((&subject.name, format!("/etc/netplan/{name}"), id.to_owned()));
             }
         }
     }

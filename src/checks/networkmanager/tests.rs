@@ -11,7 +11,11 @@ fn node(files: &[(&str, &str)]) -> Evidence {
     let missing = || Reading::failed(Outcome::Missing, "no such file");
     let absent = ["host/run/dhcpcd/pid", "host/run/dhcpcd.pid", "host/etc/dhcpcd.conf"]
         .into_iter()
-        .chain(["host/etc/network/interfaces", "host/run/systemd/netif/state"])
+        .chain([
+            "host/etc/connman/main.conf",
+            "host/etc/network/interfaces",
+            "host/run/systemd/netif/state",
+        ])
         .map(|path| (path.to_owned(), missing()));
     let usual = [
         ("networkmanager/version", "1.42.4\n"),
@@ -117,11 +121,19 @@ fn dhcpcd_ifupdown_and_netplan_are_found_out() {
     let findings = judged(&[
         ("host/etc/dhcpcd.conf", "denyinterfaces eth0\n"),
         ("host/run/dhcpcd/pid", "7\n"),
+        ("host/etc/connman/main.conf", "[General]\nNetworkInterfaceBlacklist=cali*\n"),
         ("host/etc/network/interfaces", "iface cali1 inet dhcp\n"),
         ("host/etc/netplan/a.yaml", "network: {ethernets: {x: {match: {name: \"cal*\"}}}}\n"),
     ]);
     assert_eq!(find(&findings, "networkmanager.dhcpcd").level, Level::Fail);
     assert_eq!(find(&findings, "networkmanager.netplan").level, Level::Fail);
+    let connman = find(&findings, "networkmanager.connman");
+    assert_eq!(connman.level, Level::Warn, "it does not run");
+    assert!(
+        connman.summary.starts_with("ConnMan would take cali1 and 1 more"),
+        "{}",
+        connman.summary
+    );
     let ifupdown = find(&findings, "networkmanager.ifupdown");
     assert_eq!(ifupdown.level, Level::Warn);
     assert!(ifupdown.summary.starts_with("/etc/network/interfaces:1"), "{}", ifupdown.summary);
@@ -138,4 +150,29 @@ fn only_the_interfaces_that_were_asked_for_are_judged() {
         .map(|finding| (finding.evidence["interface"].clone(), finding.evidence["exists"].clone()))
         .collect();
     assert_eq!(names, [(json!("cali1"), json!(true)), (json!("caliX"), json!(false))]);
+}
+
+/// As many interfaces as no node has: what takes a few microseconds for each must not take that for each pair.
+#[test]
+fn ten_thousand_interfaces_are_judged_in_no_time() {
+    const COUNT: usize = 10_000;
+    let name = |number: usize| format!("cali{number:011x}");
+    let links: Vec<Value> = (0..COUNT)
+        .map(|number| json!({"index": number, "name": name(number), "kind": "veth", "flags": ["up"]}))
+        .collect();
+    let devices: Vec<Value> = (0..COUNT)
+        .map(|number| json!({"interface": name(number), "managed": true, "state": 100}))
+        .collect();
+    let view = json!({"running": true, "uid": 0, "networkingEnabled": true, "devices": devices});
+    let evidence = node(&[
+        ("network/links.json", &json!({"links": links}).to_string()),
+        ("networkmanager/dbus.json", &view.to_string()),
+    ]);
+    let started = std::time::Instant::now();
+    let findings = all(&evidence, &Asked::default());
+    let took = started.elapsed();
+    let taken = findings.iter().filter(|finding| finding.id == "networkmanager.device");
+    assert!(taken.filter(|finding| finding.level == Level::Fail).count() >= COUNT);
+    println!("{COUNT} interfaces took {took:?}");
+    assert!(took < std::time::Duration::from_secs(10), "{took:?}");
 }

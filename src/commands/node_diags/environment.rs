@@ -1,66 +1,54 @@
 //! What calivet's own environment says of the datastore: calicoctl's settings, through `sudo -E` or without it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::time::Duration;
 
-/// Environment variables from which calicoctl takes its connection to the datastore
-/// (`libcalico-go/lib/apiconfig`), each also with `CALICO_` before it. What is secret among them is not told.
-const SETTINGS: [(&str, bool); 22] = [
-    ("DATASTORE_TYPE", false),
-    ("ETCD_ENDPOINTS", false),
-    ("ETCD_DISCOVERY_SRV", false),
-    ("ETCD_USERNAME", false),
-    ("ETCD_PASSWORD", true),
-    ("ETCD_KEY_FILE", false),
-    ("ETCD_CERT_FILE", false),
-    ("ETCD_CA_CERT_FILE", false),
-    ("KUBECONFIG", false),
-    ("K8S_API_ENDPOINT", false),
-    ("K8S_KEY_FILE", false),
-    ("K8S_CERT_FILE", false),
-    ("K8S_CA_FILE", false),
-    ("K8S_API_TOKEN", true),
-    ("K8S_INSECURE_SKIP_TLS_VERIFY", false),
-    ("K8S_DISABLE_NODE_POLL", false),
-    ("K8S_CURRENT_CONTEXT", false),
-    ("K8S_CLIENT_QPS", false),
-    ("K8S_CLIENT_BURST", false),
-    ("USE_POD_CIDR", false),
-    ("CALICO_API_GROUP", false),
-    ("SUDO_USER", false),
-];
+use crate::collectors::{self, COLLECTORS, Node};
+use crate::datastore::environment::Environment;
+use crate::datastore::{url, variables};
+use crate::host::{Host, Tree};
 
 /// The settings that reached calivet, so that whoever reads the bundle sees whether `sudo` lost them.
 pub(super) fn settings() -> BTreeMap<String, String> {
-    let names = SETTINGS.iter().flat_map(|&(name, secret)| {
-        [(name.to_owned(), secret), (format!("CALICO_{name}"), secret)]
-    });
+    let names = variables::all().chain([("SUDO_USER".to_owned(), false)]);
     let set = names.filter_map(|(name, secret)| {
         let value = std::env::var_os(&name).filter(|value| !value.is_empty())?;
-        let value = if secret { "[set]".into() } else { value.to_string_lossy().into_owned() };
+        let value = value.to_string_lossy();
+        let value = match secret {
+            true => "[set]".to_owned(),
+            false if name.contains("ENDPOINT") => url::shown(&value),
+            false => value.into_owned(),
+        };
         Some((name, value))
     });
     set.collect()
 }
 
-/// Files of the user's own that the settings name and that hold credentials.
-pub(super) fn credentials() -> Vec<PathBuf> {
-    let mut files = Vec::new();
+/// Files of the user's own that hold credentials: what the settings that are in force name, and what variables name that
+/// a configuration file makes be ignored.
+pub(super) async fn credentials(host: &Host, node: &Node, limit: Duration) -> Vec<PathBuf> {
+    let mut files = BTreeSet::new();
     for name in ["KUBECONFIG", "ETCD_KEY_FILE", "K8S_KEY_FILE"] {
         for name in [name.to_owned(), format!("CALICO_{name}")] {
             let value = std::env::var_os(name).unwrap_or_default();
             // Several kubeconfigs stand between colons.
-            files.extend(std::env::split_paths(&value).filter(|path| path.is_absolute()));
+            files.extend(std::env::split_paths(&value));
         }
     }
-    files
+    let reading = host.read(&collectors::environment(&node.config).within(limit)).await;
+    let named = Environment::parse(&reading.bytes).map(|environment| environment.files);
+    let named = named.unwrap_or_default().into_iter().filter(|file| file.credential);
+    files.extend(named.map(|file| PathBuf::from(file.path)));
+    // What another row reads, such as the kubeconfig of the CNI plugin, is redacted there, and not left out.
+    let trees = COLLECTORS.iter().flat_map(|collector| collectors::rows(collector, node).trees);
+    let trees: Vec<Tree> = trees.collect();
+    let is_held = |path: &PathBuf| trees.iter().any(|tree| tree.has(path));
+    files.into_iter().filter(|path| path.is_absolute() && !is_held(path)).collect()
 }
 
 /// Secrets that the user gave in calivet's own environment.
 pub(super) fn secrets() -> Vec<Vec<u8>> {
-    let secrets = SETTINGS
-        .iter()
-        .filter(|(_, secret)| *secret)
-        .flat_map(|(name, _)| [(*name).to_owned(), format!("CALICO_{name}")]);
+    let secrets = variables::all().filter(|(_, secret)| *secret).map(|(name, _)| name);
     secrets.filter_map(std::env::var_os).map(|value| value.as_encoded_bytes().to_vec()).collect()
 }

@@ -6,7 +6,6 @@ use futures_util::StreamExt;
 use serde_json::json;
 use tokio::time::{Instant, timeout_at};
 
-use super::environment;
 use crate::cli::{self, Options};
 use crate::collect::{self, Task, Work};
 use crate::collectors::{self, COLLECTORS, Node};
@@ -51,9 +50,9 @@ pub(super) fn wanted(node: Node, options: &Options, args: &cli::NodeDiags) -> No
             Some(size) => max_file_bytes.min(size.as_u64().saturating_mul(2)),
             None => max_file_bytes,
         },
-        config: options.config.clone(),
+        // Where the folder in which calivet runs is not known, it is told as it was given.
+        config: std::path::absolute(&options.config).unwrap_or_else(|_| options.config.clone()),
         passive: args.no_probe,
-        credentials: environment::credentials(),
         ..node
     }
 }

@@ -12,6 +12,7 @@ use nix::sys::stat::{Mode, fstat};
 use nix::unistd::read;
 
 use super::Extent;
+use crate::datastore::url;
 use crate::host::beneath::{open_beneath, open_root, read_link};
 use crate::processes::{ENVIRONMENT, Process};
 
@@ -245,7 +246,13 @@ fn variables(environment: &[u8]) -> BTreeMap<String, String> {
         .filter_map(|variable| {
             let at = variable.iter().position(|byte| *byte == b'=')?;
             let name = text(&variable[..at]);
-            ENVIRONMENT.contains(&name.as_str()).then(|| (name, text(&variable[at + 1..])))
+            if !ENVIRONMENT.contains(&name.as_str()) {
+                return None;
+            }
+            let value = text(&variable[at + 1..]);
+            // A URL may hold a password.
+            let value = if name.ends_with("ENDPOINTS") { url::shown(&value) } else { value };
+            Some((name, value))
         })
         .collect()
 }
