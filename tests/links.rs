@@ -79,13 +79,15 @@ const INTERFACES: &[Fault] = &[
         &[("interfaces.vxlan", "warn")],
     ),
     fault(
-        "vxlan.calico has lost its address",
+        "vxlan.calico has lost its address, and its routes and neighbours with it",
         "ip address flush dev vxlan.calico scope global",
-        &[("interfaces.vxlan", "warn")],
+        &[("interfaces.vxlan", "warn"), ("routes.blocks", "skip"), ("routes.vteps", "skip")],
     ),
     fault(
         "udev gave vxlan.calico a MAC address",
-        "ip link set vxlan.calico address 5a:00:00:00:00:07",
+        // The kernel forgets the neighbours, Felix tells them again.
+        "ip link set vxlan.calico address 5a:00:00:00:00:07\n\
+         for number in 1 2; do ip neighbour replace 10.65.$number.0 lladdr 66:00:00:00:00:0$number dev vxlan.calico nud permanent; done",
         &[("interfaces.vxlan", "warn")],
     ),
     fault(

@@ -34,6 +34,8 @@ for number in 1 2 3; do
     mkdir -p /var/log/pods/default_pod-${number}_00000000-0000-4000-8000-00000000000$number
 done
 mount --rbind / /run/host
+# Link-local addresses come in their own time.
+for which in all default; do echo 1 >/proc/sys/net/ipv6/conf/$which/disable_ipv6; done
 ip netns add far
 ip netns add pods
 ip link add eth0 type veth peer name peer0 netns far
