@@ -23,6 +23,7 @@ use crate::prefix::Prefix;
 
 /// A link.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[allow(clippy::struct_field_names, reason = "they are the document's")]
 pub(super) struct Link {
     #[serde(default)]
     pub(super) index: u32,
@@ -342,6 +343,8 @@ pub(super) fn address(text: &str) -> Option<IpAddr> {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use std::fmt::Write as _;
+
     use serde_json::Value;
 
     use super::*;
@@ -353,7 +356,7 @@ pub(super) mod tests {
         for (name, rows) in lists {
             let rows: Vec<String> = rows.iter().map(ToString::to_string).collect();
             let (begin, end) = if rows.is_empty() { ("", "") } else { ("\n", "\n") };
-            text.push_str(&format!(",\n\"{name}\":[{begin}{}{end}]", rows.join(",\n")));
+            let _ = write!(text, ",\n\"{name}\":[{begin}{}{end}]", rows.join(",\n"));
         }
         text.push_str(",\n\"consistent\":true,\"complete\":true}\n");
         Reading { bytes: text.into_bytes(), ..Reading::begin() }

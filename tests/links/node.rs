@@ -9,12 +9,12 @@ use crate::lab::namespaces::Namespaces;
 use crate::run::run;
 
 /// The links of the pods `default/pod-1` to `default/pod-4`, by the SHA-1 of `default.pod-N`.
-pub(crate) const POD1: &str = "cali83dbd022cd5";
-pub(crate) const POD2: &str = "califbd243bfedd";
+const POD1: &str = "cali83dbd022cd5";
+const POD2: &str = "califbd243bfedd";
 /// Its pod is there; a test makes the link.
-pub(crate) const MADE: &str = "cali87081bf6f89";
+const MADE: &str = "cali87081bf6f89";
 /// Its pod is not there.
-pub(crate) const GONE: &str = "calie3c692d4193";
+const GONE: &str = "calie3c692d4193";
 
 /// See the module.
 pub(crate) struct Node {

@@ -163,9 +163,8 @@ fn below<'a>(network: &'a Network<'_>, link: &Link) -> Option<&'a Link> {
 /// The link that leads to other nodes: that of the node's address, else that of the default route.
 pub(super) fn uplink<'a>(network: &'a Network<'_>, is_ipv6: bool) -> Option<&'a Link> {
     let addresses = network.node_addresses();
-    let own = addresses.keys().filter(|address| address.is_ipv6() == is_ipv6);
-    own.filter_map(|address| network.link(network.holder(*address)?.dev.as_deref()?))
-        .next()
+    let mut own = addresses.keys().filter(|address| address.is_ipv6() == is_ipv6);
+    own.find_map(|address| network.link(network.holder(*address)?.dev.as_deref()?))
         .or_else(|| default(network, is_ipv6))
 }
 

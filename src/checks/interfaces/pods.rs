@@ -1,5 +1,7 @@
 //! Pods' ends of the node: are they up, are they whole, is their pod still there?
 
+use std::collections::BTreeSet;
+
 use serde_json::json;
 
 use super::unknown;
@@ -17,7 +19,7 @@ pub(super) fn links(network: &Network<'_>) -> Finding {
     }
     let gone = match network.leftovers() {
         Leftovers::Known(gone, _) => gone,
-        _ => Default::default(),
+        _ => BTreeSet::new(),
     };
     let pods = network.pods();
     let judged: Vec<&Link> = pods.into_iter().filter(|link| !gone.contains(&link.name)).collect();

@@ -174,7 +174,7 @@ fn a_peer_of_wireguards_that_never_answers_is_found_and_one_without_traffic_is_w
 fn another_plugin_is_calicos_neighbour_or_its_leftover_by_who_makes_the_network() {
     let flannel = link(12, "flannel.1", "vxlan", 1450);
     is(&node(&[flannel.clone(), vxlan()]), addresses::OTHER, Level::Warn);
-    is(&node(&[flannel.clone()]), addresses::OTHER, Level::Info);
+    is(&node(std::slice::from_ref(&flannel)), addresses::OTHER, Level::Info);
     let mut evidence = node(&[flannel]);
     for (backend, level) in [("none", Level::Info), ("bird", Level::Warn), ("vxlan", Level::Warn)] {
         let felix = json!([{
