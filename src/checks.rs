@@ -11,13 +11,17 @@ mod datastore;
 mod environment;
 pub mod explained;
 mod felix;
+mod interfaces;
 mod logged;
 mod logs;
+mod network;
 mod networkmanager;
+mod routes;
 mod settings;
 pub mod suppressions;
 mod sysctl;
 mod system;
+mod tables;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -39,6 +43,8 @@ use suppressions::Suppressed;
 pub const CHECKS: &[Check] = &[
     system::CHECK,
     sysctl::CHECK,
+    interfaces::CHECK,
+    routes::CHECK,
     felix::CHECK,
     bgp::CHECK,
     conntrack::CHECK,

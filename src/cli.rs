@@ -371,6 +371,20 @@ pub struct Mending {
 /// Subjects of `check`.
 #[derive(Debug, Subcommand)]
 pub enum Subject {
+    /// Are pods' interfaces, tunnels, their MTU and the node's address as Calico needs them?
+    #[command(after_help = "\
+Examples:
+  sudo calivet check interfaces
+  sudo calivet check interfaces -o json | jq '.findings[] | select(.id == \"interfaces.mtu\") | .evidence'
+  calivet check interfaces --from diags-20261123_023326.tar.gz")]
+    Interfaces,
+    /// Has each pod and each block its route, and does any other route or rule win over it?
+    #[command(after_help = "\
+Examples:
+  sudo calivet check routes
+  sudo calivet check routes -o wide              with the evidence
+  calivet check routes --from diags-20261123_023326.tar.gz")]
+    Routes,
     /// Why is BGP not established, and where are the routes?
     #[command(after_help = "\
 Examples:

@@ -24,6 +24,7 @@ mod faults;
 mod formats;
 mod hostile_sockets;
 mod lab;
+mod links;
 mod memory;
 mod netlink;
 mod networkd;

@@ -261,15 +261,6 @@ async fn asked(options: &Options, args: &cli::Check) -> anyhow::Result<Asked> {
     let mut asked =
         Asked { probe: !args.no_probe, config: options.config.clone(), ..Asked::default() };
     match &args.subject {
-        None
-        | Some(
-            Subject::Bgp
-            | Subject::Datastore
-            | Subject::Environment
-            | Subject::Felix
-            | Subject::Logs
-            | Subject::Sysctl,
-        ) => {}
         Some(Subject::System(system)) => {
             if let Some(file) = &system.kernel_config {
                 let shown = file.display();
@@ -290,6 +281,8 @@ async fn asked(options: &Options, args: &cli::Check) -> anyhow::Result<Asked> {
         Some(Subject::NetworkManager(networkmanager)) => {
             asked.interfaces.clone_from(&networkmanager.interface);
         }
+        // The others have no options of their own.
+        _ => {}
     }
     Ok(asked)
 }
@@ -297,6 +290,8 @@ async fn asked(options: &Options, args: &cli::Check) -> anyhow::Result<Asked> {
 /// The check that a subject is.
 const fn name(subject: &Subject) -> &'static str {
     match subject {
+        Subject::Interfaces => "interfaces",
+        Subject::Routes => "routes",
         Subject::Bgp => "bgp",
         Subject::Felix => "felix",
         Subject::Logs => "logs",
