@@ -5,10 +5,12 @@
 //! heading in `docs/checks.md`, and a sentence that is true when it passes.
 
 mod bgp;
+mod cni;
 mod conntrack;
 mod environment;
 pub mod explained;
 mod felix;
+mod firewall;
 mod logged;
 mod logs;
 mod networkmanager;
@@ -34,6 +36,8 @@ use suppressions::Suppressed;
 pub const CHECKS: &[Check] = &[
     felix::CHECK,
     bgp::CHECK,
+    firewall::CHECK,
+    cni::CHECK,
     conntrack::CHECK,
     environment::CHECK,
     networkmanager::CHECK,
