@@ -10,8 +10,10 @@
 
 mod bundles;
 mod check_bgp;
+mod check_cni;
 mod check_environment;
 mod check_felix;
+mod check_firewall;
 mod check_options;
 mod conntrack;
 mod containers;

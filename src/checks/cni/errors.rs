@@ -1,13 +1,12 @@
 //! What has the plugin logged? `check logs` tells each message; here it is only whether pods fail to be made.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::{ERRORS, Facts, reason};
 use crate::checks::{Finding, Level};
 use crate::logs::{self, Message, RECENT, Severity, Summary, known};
-
-/// What the plugin's lines belong to: its log is `cni/cni.log`.
-const COMPONENT: &str = "cni";
 
 /// Has it logged errors lately?
 pub(super) fn judge(facts: &Facts<'_>) -> Finding {
@@ -22,10 +21,15 @@ pub(super) fn judge(facts: &Facts<'_>) -> Finding {
         );
     };
     let files: Vec<_> = summary.files.iter().filter(|file| file.path.contains("/cni/")).collect();
+    // The plugin's parts have names of their own (`cni-plugin`, `ipam`), and none in older versions.
+    let parts: BTreeSet<&String> =
+        files.iter().flat_map(|file| file.counted.severities.keys()).collect();
     let mut messages: Vec<&Message> = summary
         .messages
         .iter()
-        .filter(|message| message.component == COMPONENT && message.severity > Severity::Warning)
+        .filter(|message| {
+            parts.contains(&message.component) && message.severity > Severity::Warning
+        })
         .collect();
     messages.sort_by_key(|message| std::cmp::Reverse((message.recent, message.last)));
     let told = messages.iter().take(10).map(|message| {

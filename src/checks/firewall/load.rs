@@ -7,6 +7,7 @@ use serde_json::json;
 use super::{Facts, Form, LOCK, Owner, RULES, form, owner, reason, unread};
 use crate::checks::{Finding, Level};
 use crate::host::Outcome;
+use crate::packet_filter::Rule;
 use crate::packet_filter::lock::{self, Holder, Lock};
 
 /// Legacy iptables reads and writes a whole table for each change: from here on that takes seconds.
@@ -25,7 +26,13 @@ pub(super) fn rules(facts: &Facts<'_>) -> Finding {
             Owner::Kubelet => "kubelet",
             Owner::Other => "others",
         };
-        *owners.entry(who).or_default() += chain.rules.len();
+        // Those that call Calico's chains stand in the chains of the kernel.
+        let is_calico = |rule: &&Rule| {
+            who == "calico" || rule.comment.as_ref().is_some_and(|it| it.starts_with("cali:"))
+        };
+        let calico = chain.rules.iter().filter(is_calico).count();
+        *owners.entry("calico").or_default() += calico;
+        *owners.entry(who).or_default() += chain.rules.len() - calico;
         *forms.entry(form(chain)).or_default() += chain.rules.len();
     }
     let total: usize = forms.values().sum();
