@@ -192,7 +192,7 @@ impl<'a> Facts<'a> {
         let prefix = settings.get("InterfacePrefix").map_or("cali", |(prefix, _)| prefix);
         let pods = pods(evidence, prefix);
         let felix = felix.presence.running;
-        Self { evidence, felix, is_bpf, unknown, pods, calico, proxy, rules, settings, processes }
+        Self { evidence, rules, unknown, felix, is_bpf, settings, processes, pods, calico, proxy }
     }
 
     /// That it is not known, or of no interest, where Calico has no chain.

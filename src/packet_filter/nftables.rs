@@ -56,8 +56,8 @@ struct RuleRow<'a> {
 
 #[derive(Deserialize)]
 struct Expression<'a> {
-    #[serde(borrow)]
-    expression: Cow<'a, str>,
+    #[serde(borrow, rename = "expression")]
+    operation: Cow<'a, str>,
     destination: Option<u64>,
     data: Option<Value>,
     verdict: Option<Value>,
@@ -98,7 +98,7 @@ pub fn parse(bytes: &[u8]) -> Option<Vec<Chain>> {
 fn of(expressions: Vec<Expression<'_>>, comment: Option<String>) -> Rule {
     let mut rule = Rule { comment, ..Rule::default() };
     for expression in expressions {
-        match expression.expression.as_ref() {
+        match expression.operation.as_ref() {
             "immediate" => {
                 let verdict = expression.verdict.or(expression.data);
                 if let Some(verdict) = verdict.as_ref().and_then(Value::as_str)

@@ -21,6 +21,20 @@ enum Found {
     Unknown(String),
 }
 
+fn found(facts: &Facts<'_>) -> Found {
+    let Some(reading) = facts.evidence.get(MTU_FILE) else {
+        return Found::Unknown("it was not asked for".to_owned());
+    };
+    match reading.outcome {
+        Outcome::Ok => match reading.text().trim().parse() {
+            Ok(bytes) if bytes > 0 => Found::Bytes(bytes),
+            _ => Found::Strange,
+        },
+        Outcome::Missing => Found::Absent,
+        _ => Found::Unknown(reason(reading)),
+    }
+}
+
 /// Which MTU does the next pod get?
 pub(super) fn judge(facts: &Facts<'_>) -> Finding {
     let Some((file, plugin)) = facts.calico() else { return facts.without(MTU) };
@@ -29,17 +43,7 @@ pub(super) fn judge(facts: &Facts<'_>) -> Finding {
         Some(Value::String(text)) => text.parse().unwrap_or(0),
         _ => 0,
     };
-    let found = match facts.evidence.get(MTU_FILE) {
-        None => Found::Unknown("it was not asked for".to_owned()),
-        Some(reading) => match reading.outcome {
-            Outcome::Ok => match reading.text().trim().parse() {
-                Ok(bytes) if bytes > 0 => Found::Bytes(bytes),
-                _ => Found::Strange,
-            },
-            Outcome::Missing => Found::Absent,
-            _ => Found::Unknown(reason(reading)),
-        },
-    };
+    let found = found(facts);
     let links = facts.links.iter().flatten();
     let tunnels: Vec<&Link> = links
         .clone()

@@ -57,6 +57,23 @@ pub(super) fn judge(facts: &Facts<'_>) -> Finding {
             return finding(Level::Unknown, format!("{FILE} could not be read: {why}"));
         }
     };
+    let names = Names { file: &held, named: facts.named.as_deref(), configured, host };
+    compared(&names, finding)
+}
+
+/// What the node is called, by whom.
+struct Names<'a> {
+    /// The file, as it is.
+    file: &'a str,
+    /// calico-node's `NODENAME`.
+    named: Option<&'a str>,
+    configured: Option<String>,
+    host: Option<String>,
+}
+
+/// Do they all say the same?
+fn compared(names: &Names<'_>, finding: impl Fn(Level, String) -> Finding) -> Finding {
+    let Names { file: held, named, configured, host } = names;
     let name = held.trim();
     let rewritten = |finding: Finding, name: &str| {
         finding.remedy(format!(
@@ -72,7 +89,7 @@ pub(super) fn judge(facts: &Facts<'_>) -> Finding {
             "NODE",
         );
     }
-    if name != held {
+    if name != *held {
         let what =
             if held.ends_with('\n') { "ends in a newline" } else { "has blanks around the name" };
         return rewritten(
@@ -86,8 +103,8 @@ pub(super) fn judge(facts: &Facts<'_>) -> Finding {
         );
     }
     for (other, whose) in [
-        (facts.named.as_ref(), "calico-node is told (NODENAME)"),
-        (configured.as_ref(), "the plugin's configuration names"),
+        (*named, "calico-node is told (NODENAME)"),
+        (configured.as_deref(), "the plugin's configuration names"),
     ] {
         if let Some(other) = other.filter(|other| *other != name) {
             return rewritten(
@@ -113,9 +130,7 @@ pub(super) fn judge(facts: &Facts<'_>) -> Finding {
         );
     }
     match host {
-        Some(host)
-            if host.to_lowercase() != name && facts.named.is_none() && configured.is_none() =>
-        {
+        Some(host) if host.to_lowercase() != name && named.is_none() && configured.is_none() => {
             finding(
                 Level::Info,
                 format!(

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Facts, PLUGINS, reason};
 use crate::checks::{Finding, Level};
+use crate::cni::Network;
 use crate::host::Outcome;
 
 /// Where programs are: in which listing, and of which folder that is.
@@ -43,7 +44,7 @@ fn name(line: &str) -> Option<&str> {
 /// Are they there?
 pub(super) fn judge(facts: &Facts<'_>) -> Finding {
     let Some((file, _)) = facts.calico() else { return facts.without(PLUGINS) };
-    let wanted: Vec<&str> = file.network.iter().flat_map(|network| network.programs()).collect();
+    let wanted: Vec<&str> = file.network.iter().flat_map(Network::programs).collect();
     let mut unknown = Vec::new();
     // Of a program the first place at which it can be run, else the first at which it is.
     let mut found: BTreeMap<&str, (&str, Option<&str>)> = BTreeMap::new();

@@ -142,8 +142,8 @@ fn badness(facts: &Facts<'_>, base: &Chain, rule: &Rule) -> Level {
         return Level::Ok;
     }
     match &rule.act {
-        Act::Accept | Act::Drop | Act::Reject if !rule.is_conditional => Level::Fail,
-        Act::Accept | Act::Drop | Act::Reject | Act::Map => Level::Warn,
+        Act::Accept | Act::Drop | Act::Reject | Act::Return if !rule.is_conditional => Level::Fail,
+        Act::Accept | Act::Drop | Act::Reject | Act::Return | Act::Map => Level::Warn,
         Act::Call(name) => match facts.rules.called(base, name) {
             // They belong to the same cluster, and each knows of the other.
             Some(chain) if matches!(owner(chain), Owner::KubeProxy | Owner::Kubelet) => Level::Ok,
@@ -151,8 +151,6 @@ fn badness(facts: &Facts<'_>, base: &Chain, rule: &Rule) -> Level {
             Some(chain) if facts.rules.any(chain, decides) => Level::Warn,
             _ => Level::Ok,
         },
-        Act::Return if !rule.is_conditional => Level::Fail,
-        Act::Return => Level::Warn,
         Act::Other => Level::Ok,
     }
 }

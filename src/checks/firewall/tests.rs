@@ -1,5 +1,6 @@
 //! What real rules do not show: eBPF mode, rules that could not be read, very many of them.
 
+use std::fmt::Write as _;
 use std::time::Instant;
 
 use super::*;
@@ -104,11 +105,13 @@ fn chains_that_call_each_other_and_very_many_rules_take_linear_time() {
     let mut rules = String::new();
     // Each calls the next twice, before Calico's own.
     for number in 0..3000 {
-        chains += &format!(
+        let _ = write!(
+            chains,
             r#",{{"family":"ip","table":"filter","name":"c{number}","type":null,"hook":null,"priority":null,"policy":null}}"#
         );
         for _ in 0..2 {
-            rules += &format!(
+            let _ = write!(
+                rules,
                 r#"{{"family":"ip","table":"filter","chain":"c{number}","handle":4,"comment":null,"expressions":[{{"expression":"immediate","destination":0,"verdict":"jump c{}"}}]}},"#,
                 (number + 1) % 3000
             );
