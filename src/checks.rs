@@ -7,18 +7,27 @@
 mod bgp;
 mod cni;
 mod conntrack;
+mod dataplane;
+mod datastore;
 mod environment;
 pub mod explained;
 mod felix;
 mod firewall;
+mod interfaces;
 mod logged;
 mod logs;
+mod network;
 mod networkmanager;
+mod routes;
 mod settings;
 pub mod suppressions;
+mod sysctl;
+mod system;
+mod tables;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -34,11 +43,16 @@ use suppressions::Suppressed;
 
 /// The checks, in the order in which they are run and shown.
 pub const CHECKS: &[Check] = &[
+    system::CHECK,
+    sysctl::CHECK,
+    interfaces::CHECK,
+    routes::CHECK,
     felix::CHECK,
     bgp::CHECK,
     firewall::CHECK,
     cni::CHECK,
     conntrack::CHECK,
+    datastore::CHECK,
     environment::CHECK,
     networkmanager::CHECK,
     logs::CHECK,
@@ -89,6 +103,8 @@ pub struct Asked {
     pub max: u64,
     /// The interfaces to judge, whether they exist or not; empty: Calico's.
     pub interfaces: Vec<String>,
+    /// A kernel's configuration that the user gave, and the name of its file.
+    pub kernel_config: Option<Arc<(Vec<u8>, String)>>,
 }
 
 impl Default for Asked {
@@ -102,6 +118,7 @@ impl Default for Asked {
             top: None,
             max: 1_000_000,
             interfaces: Vec::new(),
+            kernel_config: None,
         }
     }
 }

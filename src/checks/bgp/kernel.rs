@@ -1,25 +1,17 @@
 //! What the kernel's tables say, as far as BGP needs it: rows of the documents in `docs/netlink.md`, and the counters in
 //! `/proc/net/netstat`.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::fmt;
+use std::marker::PhantomData;
 
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
 
+pub(super) use crate::checks::tables::{Address, address, is_same};
 use crate::host::{Evidence, Outcome};
-
-/// An address of a link.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[allow(clippy::struct_field_names, reason = "they are the document's")]
-pub(super) struct Address {
-    pub(super) dev: Option<String>,
-    pub(super) address: Option<String>,
-    #[serde(default)]
-    pub(super) prefix_length: u8,
-    #[serde(default)]
-    pub(super) flags: Vec<String>,
-}
 
 /// A socket.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -57,12 +49,45 @@ pub(in crate::checks) fn rows<T: DeserializeOwned>(
     list: &str,
 ) -> Option<Vec<T>> {
     let reading = evidence.get(path).filter(|reading| reading.outcome == Outcome::Ok)?;
-    let mut document: HashMap<String, serde_json::Value> =
-        serde_json::from_slice(&reading.bytes).ok()?;
-    let rows = document.remove(list)?;
-    // A row of a form that is not known costs itself alone.
-    let rows = rows.as_array()?.iter().filter_map(|row| T::deserialize(row).ok());
-    Some(rows.collect())
+    let mut document = serde_json::Deserializer::from_slice(&reading.bytes);
+    List { name: list, row: PhantomData }.deserialize(&mut document).ok()?
+}
+
+/// The list of this name in a document: of tables with thousands of rows no more is held than what is asked for.
+struct List<'a, T> {
+    name: &'a str,
+    row: PhantomData<T>,
+}
+
+impl<'de, T: DeserializeOwned> DeserializeSeed<'de> for List<'_, T> {
+    type Value = Option<Vec<T>>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de, T: DeserializeOwned> Visitor<'de> for List<'_, T> {
+    type Value = Option<Vec<T>>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a table of the kernel's")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+        let mut found = None;
+        while let Some(name) = members.next_key::<Cow<'de, str>>()? {
+            if name == self.name {
+                let rows: Vec<&'de RawValue> = members.next_value()?;
+                // A row of a form that is not known costs itself alone.
+                let rows = rows.into_iter().filter_map(|row| serde_json::from_str(row.get()).ok());
+                found = Some(rows.collect());
+            } else {
+                members.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(found)
+    }
 }
 
 /// The counters of `/proc/net/netstat` that tell of dropped BGP segments, since the namespace was made.
@@ -106,18 +131,4 @@ impl Dropped {
             too_far: of("TCPMinTTLDrop"),
         })
     }
-}
-
-/// Whether two texts are the same address: an IPv4 one may stand as one of IPv6.
-pub(super) fn is_same(one: &str, other: &str) -> bool {
-    match (address(one), address(other)) {
-        (Some(one), Some(other)) => one == other,
-        _ => one == other,
-    }
-}
-
-/// An address, without the link of a link-local one.
-pub(super) fn address(text: &str) -> Option<IpAddr> {
-    let text = text.split_once('%').map_or(text, |(address, _)| address);
-    text.parse::<IpAddr>().ok().map(|address| address.to_canonical())
 }
