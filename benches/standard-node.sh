@@ -66,6 +66,7 @@ file_systems() {
     mount --bind "$scratch/log" /var/log
     mount -t tmpfs -o mode=0755 tmpfs /run
     [[ -L /var/run ]] || mount --bind /run /var/run
+    mount -t tmpfs -o mode=0755 tmpfs /opt
     mkdir /run/calico
     hostname node-1
 }
@@ -157,6 +158,8 @@ firewall() {
                 print ":cali-tw-" name " - [0:0]\n:cali-fw-" name " - [0:0]"
             }
             print "-A FORWARD " comment() " -j cali-FORWARD\n-A INPUT " comment() " -j cali-INPUT"
+            # What policy has accepted is marked, and accepted behind all others.
+            print "-A FORWARD -m mark --mark 0x10000/0x10000 " comment() " -j ACCEPT"
             for (pod = 1; pod <= pods && made + 26 <= rules; pod++) {
                 name = links[pod]
                 print "-A cali-FORWARD -i " name " " comment() " -j cali-fw-" name
@@ -270,17 +273,27 @@ agents() {
 
 configuration() {
     mkdir -p /etc/calico /etc/cni/net.d /var/lib/calico
-    echo node-1 >/var/lib/calico/nodename
-    echo 1450 >/var/lib/calico/mtu
+    # calico-node ends neither with a newline.
+    printf node-1 >/var/lib/calico/nodename
+    printf 1450 >/var/lib/calico/mtu
     printf 'apiVersion: projectcalico.org/v3\nkind: CalicoAPIConfig\nmetadata:\nspec:\n  datastoreType: etcdv3\n  %s\n  %s\n  %s\n' \
         'etcdEndpoints: https://127.0.0.1:2379' 'etcdUsername: calico' 'etcdPassword: a-password-of-etcd' \
         >/etc/calico/calicoctl.cfg
     printf '%s\n' '{"name": "k8s-pod-network", "cniVersion": "0.3.1", "plugins": [{"type": "calico", "log_level": "info",' \
         '"datastore_type": "kubernetes", "nodename": "node-1", "mtu": 0, "ipam": {"type": "calico-ipam"},' \
         '"kubernetes": {"kubeconfig": "/etc/cni/net.d/calico-kubeconfig"}}]}' >/etc/cni/net.d/10-calico.conflist
-    printf '%s\n' 'apiVersion: v1' 'kind: Config' 'users:' '- name: calico' '  user:' '    token: eyJhbGciOiJSUzI1NiJ9.e30.c2lnbmF0dXJl' \
-        >/etc/cni/net.d/calico-kubeconfig
+    local now claims
+    now=$(date +%s)
+    claims=$(printf '{"iat":%d,"exp":%d}' "$now" $((now + 86400)) | base64 -w0 | tr '/+' '_-' | tr -d =)
+    printf '%s\n' 'apiVersion: v1' 'kind: Config' 'users:' '- name: calico' '  user:' \
+        "    token: eyJhbGciOiJSUzI1NiJ9.$claims.c2lnbmF0dXJl" >/etc/cni/net.d/calico-kubeconfig
     chmod 0600 /etc/cni/net.d/calico-kubeconfig
+    mkdir -p /opt/cni/bin
+    local plugin
+    for plugin in calico calico-ipam; do
+        echo stand-in >"/opt/cni/bin/$plugin"
+        chmod 0755 "/opt/cni/bin/$plugin"
+    done
 }
 
 # Two thirds in /var/log/calico (svlogd: `current` and what was rotated), one third in the pod's log as the

@@ -5,12 +5,14 @@
 //! heading in `docs/checks.md`, and a sentence that is true when it passes.
 
 mod bgp;
+mod cni;
 mod conntrack;
 mod dataplane;
 mod datastore;
 mod environment;
 pub mod explained;
 mod felix;
+mod firewall;
 mod interfaces;
 mod logged;
 mod logs;
@@ -47,6 +49,8 @@ pub const CHECKS: &[Check] = &[
     routes::CHECK,
     felix::CHECK,
     bgp::CHECK,
+    firewall::CHECK,
+    cni::CHECK,
     conntrack::CHECK,
     datastore::CHECK,
     environment::CHECK,

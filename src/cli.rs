@@ -423,6 +423,20 @@ Examples:
   sudo calivet check felix -o wide         with what each finding rests on: components, files, messages
   calivet check felix --from diags-20261123_023326.tar.gz")]
     Felix,
+    /// Do packets get past the rules of this host, Calico's and everybody else's?
+    #[command(after_help = "\
+Examples:
+  sudo calivet check firewall
+  sudo calivet check firewall -o wide      with the rules that stand before Calico's, and who has how many
+  calivet check firewall --from diags-20261123_023326.tar.gz")]
+    Firewall,
+    /// Does the container runtime take Calico's plugin, and has that all it needs?
+    #[command(after_help = "\
+Examples:
+  sudo calivet check cni
+  sudo calivet check cni -o wide           with the files in their order, plugins, times of the tokens
+  calivet check cni --from diags-20261123_023326.tar.gz")]
+    Cni,
     /// Which errors have confd, BIRD, the CNI plugin and the rest of calico-node logged?
     #[command(after_help = "\
 Felix's errors are told by `calivet check felix`. Of each log the last 4 MiB are looked at.

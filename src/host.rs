@@ -12,6 +12,7 @@ mod bird_socket;
 pub mod bundle;
 mod change;
 mod command;
+mod credentials;
 mod datastore;
 mod dbus;
 pub mod enter;
@@ -30,6 +31,7 @@ mod reading;
 mod sysctl;
 mod tree;
 mod unix_socket;
+mod xtables_lock;
 
 use std::path::Path;
 use std::time::Duration;

@@ -11,8 +11,10 @@
 mod bundle_commands;
 mod bundles;
 mod check_bgp;
+mod check_cni;
 mod check_environment;
 mod check_felix;
+mod check_firewall;
 mod check_kernel;
 mod check_options;
 mod conntrack;

@@ -7,8 +7,8 @@
 mod cluster;
 mod daemon;
 mod facts;
-mod firewall;
-mod kernel;
+pub(in crate::checks) mod firewall;
+pub(in crate::checks) mod kernel;
 mod peer;
 mod probes;
 mod routes;

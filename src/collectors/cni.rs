@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::cni::credentials;
+
 use super::{Artifact, Collector, Rows, Source, Tree};
 
 pub(super) const COLLECTOR: Collector = Collector {
@@ -10,6 +12,14 @@ pub(super) const COLLECTOR: Collector = Collector {
     artifacts: &[
         listing("cni/plugins", "/opt/cni/bin"),
         listing("cni/configurations", "/etc/cni/net.d"),
+        // Where else runtimes are told to look for plugins.
+        listing("cni/plugins_lib", "/var/lib/cni/bin"),
+        listing("cni/plugins_home", "/home/kubernetes/bin"),
+        listing("cni/plugins_k3s", "/var/lib/rancher/k3s/data/current/bin"),
+        listing("cni/plugins_k3s_cni", "/var/lib/rancher/k3s/data/cni"),
+        listing("cni/plugins_microk8s", "/var/snap/microk8s/current/opt/cni/bin"),
+        listing("cni/plugins_debian", "/usr/lib/cni"),
+        Artifact::new(Cow::Borrowed(credentials::PATH), Source::CniCredentials),
     ],
     trees: &[
         Tree::new("/etc/cni/net.d", NET_D),

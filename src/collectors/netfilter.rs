@@ -8,6 +8,7 @@ use std::borrow::Cow;
 
 use super::{Artifact, Collector, Node, Rows, Source, conntrack};
 use crate::host::netlink::Dump;
+use crate::packet_filter::lock;
 
 /// The tables of legacy iptables that are in use, one a line; absent where the module is.
 pub(super) const LEGACY_NAMES: Artifact = Artifact::file("/proc/net/ip_tables_names").public();
@@ -30,7 +31,7 @@ pub(super) const COLLECTOR: Collector = Collector {
         Artifact::file("/proc/net/nf_conntrack_expect").public(),
         Artifact::file("/proc/net/netfilter/nf_log").public(),
         Artifact::file("/proc/sys/net/nf_conntrack_max").public(),
-        Artifact::file("/run/xtables.lock"),
+        Artifact::new(Cow::Borrowed(lock::PATH), Source::XtablesLock).public(),
     ],
     trees: &[],
     more,

@@ -83,6 +83,8 @@ fn files_and_folders_are_absolute_and_questions_are_single_lines() {
                 | Source::Settings
                 | Source::Netlink(_)
                 | Source::NetworkManager
+                | Source::CniCredentials
+                | Source::XtablesLock
                 | Source::Probe { .. }
                 | Source::Environment { .. }
                 | Source::Datastore { .. } => {}

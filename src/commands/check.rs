@@ -298,6 +298,8 @@ const fn name(subject: &Subject) -> &'static str {
         Subject::Interfaces => "interfaces",
         Subject::Routes => "routes",
         Subject::Bgp => "bgp",
+        Subject::Cni => "cni",
+        Subject::Firewall => "firewall",
         Subject::Felix => "felix",
         Subject::Logs => "logs",
         Subject::Conntrack(_) => "conntrack",

@@ -91,6 +91,10 @@ pub enum Source {
         /// The configuration file; relative to the folder in which calivet runs.
         config: PathBuf,
     },
+    /// How long the credentials of Calico's CNI plugin last, as JSON ([`crate::cni::credentials`]). No secret is in it.
+    CniCredentials,
+    /// Who holds the lock of iptables, as JSON ([`crate::packet_filter::lock`]).
+    XtablesLock,
     /// The way to each BGP peer whose session is down, and whether it can be connected to, as JSON
     /// ([`crate::bgp::looks`]): a bounded active look.
     Probe {
@@ -230,6 +234,10 @@ impl Artifact {
             Source::Environment { config } => {
                 format!("calivet's own environment, {}", config.display())
             }
+            Source::CniCredentials => {
+                "times of the tokens in kubeconfigs beside the CNI configuration".to_owned()
+            }
+            Source::XtablesLock => "who holds /run/xtables.lock, by /proc/locks".to_owned(),
             Source::Probe { connect: true, .. } => {
                 "connections to BGP peers that are down".to_owned()
             }

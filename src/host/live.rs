@@ -11,9 +11,9 @@ use tokio::sync::{OnceCell, mpsc};
 use super::bird_socket::{Daemons, Question};
 use super::file::Wanted;
 use super::{
-    Artifact, Extent, Family, Listing, Outcome, Reading, Source, Tree, apart, command, datastore,
-    dbus, enter, environment, file, http, in_chunks, kernel_log, logs, netlink, probe, process,
-    sysctl, tree,
+    Artifact, Extent, Family, Listing, Outcome, Reading, Source, Tree, apart, command, credentials,
+    datastore, dbus, enter, environment, file, http, in_chunks, kernel_log, logs, netlink, probe,
+    process, sysctl, tree, xtables_lock,
 };
 use crate::bgp::looks;
 use crate::bird::configuration::{self, Configuration};
@@ -117,6 +117,10 @@ impl Live {
             Source::Environment { config } => {
                 send(Box::pin(self.environment(config, limit)).await, &chunks).await
             }
+            Source::CniCredentials => {
+                send(Box::pin(credentials::look(self, limit)).await, &chunks).await
+            }
+            Source::XtablesLock => send(xtables_lock::look(&root, limit).await, &chunks).await,
             Source::Logs(folder) => send(logs::count(&root, folder, limit).await, &chunks).await,
             Source::NetworkManager => send(dbus::view(&root, limit).await, &chunks).await,
             Source::Probe { connect, configurations } => {
@@ -202,7 +206,7 @@ impl Live {
     }
 
     /// Reads an artifact into memory.
-    async fn gather(&self, artifact: &Artifact) -> Reading {
+    pub(super) async fn gather(&self, artifact: &Artifact) -> Reading {
         let (sender, mut chunks) = mpsc::channel(2);
         let gather = async {
             let mut bytes = Vec::new();

@@ -15,11 +15,11 @@ use serde_json::{Value, json};
 
 use super::kernel;
 use crate::host::Evidence;
-pub(super) use packet::{Direction, Packet};
+pub(in crate::checks) use packet::{Direction, Packet};
 use packet::{Load, Registers, Truth, bytes};
 
 /// Where a bundle keeps the rules.
-pub(super) const PATH: &str = "netfilter/nftables.json";
+pub(in crate::checks) const PATH: &str = "netfilter/nftables.json";
 
 /// How deep chains call each other: the kernel's `NFT_JUMP_STACK_SIZE`.
 const DEPTH: usize = 16;
@@ -28,7 +28,7 @@ const RULES: usize = 200_000;
 
 /// The rules of a host.
 #[derive(Debug, Default)]
-pub(super) struct Firewall {
+pub(in crate::checks) struct Firewall {
     chains: Vec<Chain>,
     rules: HashMap<Place, Vec<Rule>>,
     elements: HashMap<Place, Vec<Element>>,
@@ -84,15 +84,15 @@ struct Element {
 
 /// What drops a packet.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Drop {
+pub(in crate::checks) struct Drop {
     /// Where it stands and what it counted, for evidence.
-    pub(super) rule: Value,
+    pub(in crate::checks) rule: Value,
     /// The same for people.
-    pub(super) words: String,
+    pub(in crate::checks) words: String,
     /// The command that shows it.
-    pub(super) command: String,
+    pub(in crate::checks) command: String,
     /// Whether the packet comes to it and matches beyond doubt.
-    pub(super) is_certain: bool,
+    pub(in crate::checks) is_certain: bool,
 }
 
 /// How the walk through a chain ended.
@@ -114,7 +114,7 @@ struct Walk<'a> {
 
 impl Firewall {
     /// The rules, if all of them could be read.
-    pub(super) fn read(evidence: &Evidence) -> Option<Self> {
+    pub(in crate::checks) fn read(evidence: &Evidence) -> Option<Self> {
         let mut firewall =
             Self { chains: kernel::rows(evidence, PATH, "chains")?, ..Self::default() };
         for rule in kernel::rows::<Rule>(evidence, PATH, "rules")? {
@@ -130,10 +130,20 @@ impl Firewall {
     }
 
     /// What drops this packet on its way out of the host or into it, if anything does.
-    pub(super) fn dropped(&self, packet: &Packet) -> Option<Drop> {
+    pub(in crate::checks) fn dropped(&self, packet: &Packet) -> Option<Drop> {
+        self.dropped_by(packet, |_, _, _| true)
+    }
+
+    /// The same, of the base chains that are wanted, by family, table and name.
+    pub(in crate::checks) fn dropped_by(
+        &self,
+        packet: &Packet,
+        is_wanted: impl Fn(&str, &str, &str) -> bool,
+    ) -> Option<Drop> {
         let hooks: &[&str] = match packet.direction {
             Direction::Out => &["output", "postrouting"],
             Direction::In => &["prerouting", "input"],
+            Direction::Through => &["prerouting", "forward", "postrouting"],
         };
         let mut doubtful = None;
         for hook in hooks {
@@ -141,6 +151,7 @@ impl Firewall {
                 chain.hook.as_deref() == Some(hook)
                     && chain.r#type.as_deref() != Some("nat")
                     && (chain.family == "inet" || chain.family == packet.family())
+                    && is_wanted(&chain.family, &chain.table, &chain.name)
             });
             for base in bases {
                 let mut walk = Walk {

@@ -43,7 +43,7 @@ pub(super) struct Route {
 }
 
 /// The rows of one list of a document that was read whole; `None` where it was not.
-pub(super) fn rows<T: DeserializeOwned>(
+pub(in crate::checks) fn rows<T: DeserializeOwned>(
     evidence: &Evidence,
     path: &str,
     list: &str,

@@ -43,30 +43,34 @@ impl From<bool> for Truth {
 
 /// Which way a packet goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::checks::bgp) enum Direction {
+pub(in crate::checks) enum Direction {
     /// From this host.
     Out,
     /// To this host.
     In,
+    /// Through this host, to or from a pod.
+    Through,
 }
 
 /// A TCP segment.
 #[derive(Debug, Clone)]
-pub(in crate::checks::bgp) struct Packet {
+pub(in crate::checks) struct Packet {
     /// Which way it goes.
-    pub(in crate::checks::bgp) direction: Direction,
+    pub(in crate::checks) direction: Direction,
     /// From where; `None`: not known.
-    pub(in crate::checks::bgp) source: Option<IpAddr>,
+    pub(in crate::checks) source: Option<IpAddr>,
     /// Where to; `None`: not known.
-    pub(in crate::checks::bgp) destination: Option<IpAddr>,
+    pub(in crate::checks) destination: Option<IpAddr>,
     /// From which port; `None`: any.
-    pub(in crate::checks::bgp) source_port: Option<u16>,
+    pub(in crate::checks) source_port: Option<u16>,
     /// To which port; `None`: any.
-    pub(in crate::checks::bgp) destination_port: Option<u16>,
-    /// The link over which it goes or comes.
-    pub(in crate::checks::bgp) link: Option<String>,
+    pub(in crate::checks) destination_port: Option<u16>,
+    /// The link over which it goes or comes; of what goes through, over which it comes.
+    pub(in crate::checks) link: Option<String>,
+    /// The link over which it leaves, of what goes through.
+    pub(in crate::checks) onward: Option<String>,
     /// Whether it begins a connection (SYN) or answers one (SYN and ACK).
-    pub(in crate::checks::bgp) is_first: bool,
+    pub(in crate::checks) is_first: bool,
 }
 
 const TCP: u8 = 6;
@@ -87,7 +91,11 @@ impl Packet {
     /// What `meta` loads.
     pub(super) fn meta(&self, key: &str) -> Vec<Option<u8>> {
         let link = |direction| {
-            let name = self.link.as_ref().filter(|_| self.direction == direction)?;
+            let name = match (self.direction, direction) {
+                (Direction::Through, Direction::Out) => self.onward.as_ref(),
+                (Direction::Through, Direction::In) => self.link.as_ref(),
+                (own, direction) => self.link.as_ref().filter(|_| own == direction),
+            }?;
             let mut bytes = name.as_bytes().to_vec();
             bytes.resize(16, 0);
             Some(bytes)

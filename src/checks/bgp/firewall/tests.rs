@@ -46,6 +46,7 @@ fn call() -> Packet {
         source_port: None,
         destination_port: Some(179),
         link: Some("eth0".to_owned()),
+        onward: None,
         is_first: true,
     }
 }

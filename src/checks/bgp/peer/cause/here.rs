@@ -182,6 +182,7 @@ impl Case<'_> {
             source_port: None,
             destination_port: Some(self.port),
             link,
+            onward: None,
             is_first: true,
         };
         let answer_in = Packet {

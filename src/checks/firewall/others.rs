@@ -1,0 +1,165 @@
+//! Does a table that is not Calico's drop what pods send and are sent? In nftables each base chain has its say, whatever
+//! its priority: what another accepted before, it may still drop.
+
+use std::collections::BTreeSet;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{Facts, Form, OTHERS, Owner, ROUTES, form, owner, unread};
+use crate::checks::bgp::firewall::{Direction, Drop, Firewall, Packet};
+use crate::checks::bgp::kernel;
+use crate::checks::{Finding, Level};
+use crate::packet_filter::{Act, Chain};
+
+/// Somewhere that is no node's and no pod's: TEST-NET-2 (RFC 5737).
+const OUTSIDE: [u8; 4] = [198, 51, 100, 1];
+
+/// A port to which pods connect.
+const PORT: u16 = 443;
+
+#[derive(Deserialize)]
+struct Route {
+    r#type: Option<String>,
+    destination: Option<String>,
+    dev: Option<String>,
+    table: Option<u32>,
+}
+
+/// Whether a chain is asked about what is forwarded, and is neither Calico's, kube-proxy's nor iptables'.
+fn is_other(chain: &Chain) -> bool {
+    form(chain) == Form::Native && owner(chain) == Owner::Other
+        || form(chain) == Form::Compatible
+            && !matches!(
+                chain.name.as_str(),
+                "INPUT" | "FORWARD" | "OUTPUT" | "PREROUTING" | "POSTROUTING"
+            )
+}
+
+/// What other tables do with the packets of a pod.
+pub(super) fn judge(facts: &Facts<'_>) -> Finding {
+    let rules = &facts.rules;
+    let hooks = ["prerouting", "forward", "postrouting"];
+    let bases: Vec<&Chain> = rules
+        .chains
+        .iter()
+        .filter(|chain| {
+            chain.hook.as_deref().is_some_and(|hook| hooks.contains(&hook))
+                && chain.kind.as_deref() != Some("nat")
+                && matches!(chain.family.as_str(), "ip" | "inet")
+                && is_other(chain)
+        })
+        .collect();
+    let shown = bases.iter().map(|base| {
+        json!({
+            "family": base.family, "table": base.table, "chain": base.name, "hook": base.hook,
+            "priority": base.priority, "policy": if base.drops { "drop" } else { "accept" },
+        })
+    });
+    let chains: Vec<Value> = shown.collect();
+    let finding = |level, summary: String, dropped: Value| {
+        Finding::new(OTHERS, level, summary).evidence(json!({"chains": chains, "dropped": dropped}))
+    };
+    if !facts.unknown.is_empty() && bases.is_empty() {
+        return finding(Level::Unknown, unread(&facts.unknown), Value::Null);
+    }
+    let can_drop = |base: &&&Chain| {
+        base.drops || rules.any(base, |rule| matches!(rule.act, Act::Drop | Act::Reject | Act::Map))
+    };
+    if !bases.iter().any(|base| can_drop(&base)) {
+        let summary = match bases.len() {
+            0 => "no other table is asked about what is forwarded".to_owned(),
+            count => format!(
+                "{count} base chains of other tables are asked about what is forwarded, and drop nothing"
+            ),
+        };
+        return finding(Level::Ok, summary, Value::Null);
+    }
+    let Some(firewall) = Firewall::read(facts.evidence) else {
+        return finding(
+            Level::Unknown,
+            "the rules of other tables are not understood".to_owned(),
+            Value::Null,
+        );
+    };
+    let names: BTreeSet<(&str, &str, &str)> = bases
+        .iter()
+        .map(|base| (base.family.as_str(), base.table.as_str(), base.name.as_str()))
+        .collect();
+    let is_wanted = |family: &str, table: &str, name: &str| names.contains(&(family, table, name));
+    let mut doubtful: Option<(Drop, &str)> = None;
+    for (packet, what) in packets(facts) {
+        match firewall.dropped_by(&packet, is_wanted) {
+            Some(drop) if drop.is_certain => return told(finding, Level::Fail, &drop, what),
+            Some(drop) => doubtful = doubtful.or(Some((drop, what))),
+            None => {}
+        }
+    }
+    match doubtful {
+        Some((drop, what)) => told(finding, Level::Warn, &drop, what),
+        None => finding(
+            Level::Ok,
+            format!("{} base chains of other tables let pods' packets pass", bases.len()),
+            Value::Null,
+        ),
+    }
+}
+
+fn told(
+    finding: impl Fn(Level, String, Value) -> Finding,
+    level: Level,
+    drop: &Drop,
+    what: &str,
+) -> Finding {
+    let verb = if level == Level::Fail { "drops" } else { "may drop" };
+    let found = finding(
+        level,
+        format!("{} {verb} {what}; that Calico accepts it does not help", drop.words),
+        drop.rule.clone(),
+    );
+    let found = found.remedy(drop.command.clone());
+    if drop.rule["table"] == "firewalld" {
+        found
+            .remedy("systemctl disable --now firewalld    # Calico's policy takes its place")
+            .remedy("or trust Calico's links and pools: firewall-cmd --permanent --zone=trusted --add-interface=vxlan.calico --add-interface=tunl0 --add-source=POD_CIDR; firewall-cmd --reload; then restart calico-node")
+    } else {
+        found.remedy("have it accept what comes from and goes to Calico's links (cali*, tunl0, vxlan.calico, wireguard.cali)")
+    }
+}
+
+/// What a pod begins, and what is begun with it.
+fn packets(facts: &Facts<'_>) -> Vec<(Packet, &'static str)> {
+    let routes: Vec<Route> = kernel::rows(facts.evidence, ROUTES, "routes").unwrap_or_default();
+    let pods: BTreeSet<&str> = facts.pods.iter().flatten().map(String::as_str).collect();
+    let own =
+        routes.iter().find(|route| route.dev.as_deref().is_some_and(|dev| pods.contains(dev)));
+    let address = own.and_then(|route| {
+        route.destination.as_deref()?.split('/').next()?.parse::<std::net::Ipv4Addr>().ok()
+    });
+    // Where Calico has no pod yet, one of its links is taken as it would be called.
+    let link = own.and_then(|route| route.dev.clone()).unwrap_or_else(|| "cali0".to_owned());
+    let default = routes.iter().find(|route| {
+        route.destination.as_deref() == Some("0.0.0.0/0")
+            && route.table == Some(254)
+            && route.r#type.as_deref() == Some("unicast")
+    });
+    let uplink = default.and_then(|route| route.dev.clone());
+    let out = Packet {
+        direction: Direction::Through,
+        source: address.map(Into::into),
+        destination: Some(OUTSIDE.into()),
+        source_port: None,
+        destination_port: Some(PORT),
+        link: Some(link.clone()),
+        onward: uplink.clone(),
+        is_first: true,
+    };
+    let back = Packet {
+        source: Some(OUTSIDE.into()),
+        destination: address.map(Into::into),
+        link: uplink,
+        onward: Some(link),
+        ..out.clone()
+    };
+    vec![(out, "what a pod sends to the outside"), (back, "what is sent to a pod from the outside")]
+}
