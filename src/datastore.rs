@@ -3,6 +3,7 @@
 //! A [`Connection`] is what calicoctl would use: all of it from its configuration file, or all of it from the
 //! environment.
 
+pub mod certificate;
 pub mod environment;
 pub mod settings;
 pub mod url;
