@@ -5,7 +5,9 @@
 //! heading in `docs/checks.md`, and a sentence that is true when it passes.
 
 mod bgp;
+mod certificates;
 mod conntrack;
+mod disk;
 mod environment;
 pub mod explained;
 mod felix;
@@ -14,6 +16,7 @@ mod logs;
 mod networkmanager;
 mod settings;
 pub mod suppressions;
+mod time;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -32,6 +35,9 @@ use suppressions::Suppressed;
 
 /// The checks, in the order in which they are run and shown.
 pub const CHECKS: &[Check] = &[
+    time::CHECK,
+    disk::CHECK,
+    certificates::CHECK,
     felix::CHECK,
     bgp::CHECK,
     conntrack::CHECK,

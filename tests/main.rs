@@ -12,6 +12,7 @@ mod bundles;
 mod check_bgp;
 mod check_environment;
 mod check_felix;
+mod check_host;
 mod check_options;
 mod conntrack;
 mod containers;

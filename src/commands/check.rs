@@ -228,7 +228,16 @@ fn asked(options: &Options, args: &cli::Check) -> Asked {
     let mut asked =
         Asked { probe: !args.no_probe, config: options.config.clone(), ..Asked::default() };
     match &args.subject {
-        None | Some(Subject::Bgp | Subject::Environment | Subject::Felix | Subject::Logs) => {}
+        None
+        | Some(
+            Subject::Bgp
+            | Subject::Certificates
+            | Subject::Disk
+            | Subject::Environment
+            | Subject::Felix
+            | Subject::Logs
+            | Subject::Time,
+        ) => {}
         Some(Subject::Conntrack(conntrack)) => {
             asked.interval = conntrack.interval;
             asked.warn_percent = conntrack.warn;
@@ -247,6 +256,9 @@ fn asked(options: &Options, args: &cli::Check) -> Asked {
 const fn name(subject: &Subject) -> &'static str {
     match subject {
         Subject::Bgp => "bgp",
+        Subject::Certificates => "certificates",
+        Subject::Disk => "disk",
+        Subject::Time => "time",
         Subject::Felix => "felix",
         Subject::Logs => "logs",
         Subject::Conntrack(_) => "conntrack",
