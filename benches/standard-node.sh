@@ -70,6 +70,20 @@ file_systems() {
     hostname node-1
 }
 
+# Calico's name of each pod's link, by the pod's number: a line each in /run/links. The kubelet's folder of each pod.
+pods() {
+    local number uid
+    mkdir /run/names
+    for ((number = 1; number <= pods; number++)); do
+        printf 'default.pod-%d' "$number" >"/run/names/$number"
+        uid=$(printf '00000000-0000-4000-8000-%012d' "$number")
+        mkdir -p "/var/log/pods/default_pod-${number}_$uid"
+    done
+    for ((number = 1; number <= pods; number++)); do
+        echo "/run/names/$number"
+    done | xargs sha1sum | awk '{ print "cali" substr($1, 1, 11) }' >/run/links
+}
+
 # The address of a pod, by its number.
 pod() {
     echo "10.65.$(($1 / 64)).$(($1 % 64))"
@@ -85,16 +99,18 @@ network() {
     ip -n peers link set lo up
     ip -n peers link set peers0 up
     ip route add default via 10.0.1.1
-    ip link add vxlan.calico type vxlan id 4096 local 10.0.0.1 dstport 4789 nolearning
+    ip link add vxlan.calico address 66:00:00:00:00:00 type vxlan id 4096 local 10.0.0.1 dstport 4789 nolearning
     ip address add 10.65.255.0/32 dev vxlan.calico
     ip link set vxlan.calico mtu 1450 up
     echo 1 >/proc/sys/net/ipv4/ip_forward
 
-    local number interface links='' routes='' peer_addresses='' fdb=''
+    local number interface interfaces links='' routes='' peer_addresses='' fdb='' ends=''
+    mapfile -t -O 1 interfaces </run/links
     for ((number = 1; number <= pods; number++)); do
-        interface=$(printf 'cali%011x' "$number")
+        interface=${interfaces[number]}
         links+="link add $interface mtu 1450 address ee:ee:ee:ee:ee:ee type veth peer name pod$number netns pods"$'\n'
         links+="link set $interface up"$'\n'
+        ends+="link set pod$number up"$'\n'
         routes+="route add $(pod "$number")/32 dev $interface scope link proto 80"$'\n'
     done
     for ((number = 0; number <= pods / 64; number++)); do
@@ -109,7 +125,13 @@ network() {
         routes+="route add 10.65.$((100 + number)).0/26 via $gateway dev vxlan.calico onlink proto 80"$'\n'
     done
     ip -batch - <<<"${links%$'\n'}"
+    ip -n pods -batch - <<<"${ends%$'\n'}"
     ip -batch - <<<"${routes%$'\n'}"
+    # As Felix and the CNI plugin set them.
+    for interface in /proc/sys/net/ipv4/conf/cali*; do
+        echo 1 >"$interface/proxy_arp"
+        echo 1 >"$interface/route_localnet"
+    done
     ip -n peers -batch - <<<"${peer_addresses%$'\n'}"
     bridge -batch - <<<"${fdb%$'\n'}"
 }
@@ -128,14 +150,15 @@ firewall() {
     awk -v pods="$pods" -v rules="$rules" -v sets="$sets" '
         function comment() { return sprintf("-m comment --comment \"cali:%016x\"", ++made) }
         BEGIN {
+            while ((getline link <"/run/links") > 0) links[++known] = link
             print "*filter\n:cali-FORWARD - [0:0]\n:cali-INPUT - [0:0]\n:KUBE-SERVICES - [0:0]"
             for (pod = 1; pod <= pods; pod++) {
-                name = sprintf("cali%011x", pod)
+                name = links[pod]
                 print ":cali-tw-" name " - [0:0]\n:cali-fw-" name " - [0:0]"
             }
             print "-A FORWARD " comment() " -j cali-FORWARD\n-A INPUT " comment() " -j cali-INPUT"
             for (pod = 1; pod <= pods && made + 26 <= rules; pod++) {
-                name = sprintf("cali%011x", pod)
+                name = links[pod]
                 print "-A cali-FORWARD -i " name " " comment() " -j cali-fw-" name
                 print "-A cali-FORWARD -o " name " " comment() " -j cali-tw-" name
                 for (way = 0; way < 2; way++) {
@@ -166,10 +189,14 @@ table inet site {
 }
 NFT
     ((conntrack == 0)) && return
+    local most
+    most=$(cat /proc/sys/net/netfilter/nf_conntrack_max 2>/dev/null || echo $((conntrack + 1)))
+    # What goes to the network itself needs a few.
+    ((conntrack < most)) || conntrack=$((most - 1000))
     awk -v entries="$conntrack" 'BEGIN {
         for (entry = 0; entry < entries; entry++)
-            printf "-I -p tcp -s 10.65.%d.%d -d 10.96.0.%d --sport %d --dport 443 --state ESTABLISHED -t 3600 -u SEEN_REPLY,ASSURED\n",
-                entry % 4, entry % 250, entry % 200 + 1, 1024 + entry % 60000
+            printf "-I -p tcp -s 10.65.%d.%d -d 10.96.%d.%d --sport %d --dport 443 --state ESTABLISHED -t 3600 -u SEEN_REPLY,ASSURED\n",
+                entry % 4, entry % 250, int(entry / 60000), entry % 200 + 1, 1024 + entry % 60000
     }' | conntrack -R - >/dev/null
 }
 
@@ -311,6 +338,7 @@ settle() {
 }
 
 file_systems
+pods
 network
 firewall
 configuration

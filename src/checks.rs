@@ -7,19 +7,28 @@
 mod bgp;
 mod certificates;
 mod conntrack;
+mod dataplane;
+mod datastore;
 mod disk;
 mod environment;
 pub mod explained;
 mod felix;
+mod interfaces;
 mod logged;
 mod logs;
+mod network;
 mod networkmanager;
+mod routes;
 mod settings;
 pub mod suppressions;
+mod sysctl;
+mod system;
+mod tables;
 mod time;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -38,9 +47,14 @@ pub const CHECKS: &[Check] = &[
     time::CHECK,
     disk::CHECK,
     certificates::CHECK,
+    system::CHECK,
+    sysctl::CHECK,
+    interfaces::CHECK,
+    routes::CHECK,
     felix::CHECK,
     bgp::CHECK,
     conntrack::CHECK,
+    datastore::CHECK,
     environment::CHECK,
     networkmanager::CHECK,
     logs::CHECK,
@@ -91,6 +105,8 @@ pub struct Asked {
     pub max: u64,
     /// The interfaces to judge, whether they exist or not; empty: Calico's.
     pub interfaces: Vec<String>,
+    /// A kernel's configuration that the user gave, and the name of its file.
+    pub kernel_config: Option<Arc<(Vec<u8>, String)>>,
 }
 
 impl Default for Asked {
@@ -104,6 +120,7 @@ impl Default for Asked {
             top: None,
             max: 1_000_000,
             interfaces: Vec::new(),
+            kernel_config: None,
         }
     }
 }

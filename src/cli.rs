@@ -150,8 +150,104 @@ pub enum Command {
     Node(Node),
     /// What is wrong with this node: every check, or one subject in depth
     Check(Check),
+    /// Bundles: what one holds, whether it is whole, what changed between two
+    #[command(subcommand)]
+    Bundle(Bundle),
     /// What a finding means, why it matters, how it is proved and mended; without ID, the list of all
     Explain(Explain),
+}
+
+/// Commands about bundles. FILE is a tar.gz, or the folder it was unpacked to.
+#[derive(Debug, Subcommand)]
+pub enum Bundle {
+    /// What a bundle holds, what failed and why, what was cut out of it
+    #[command(after_help = "\
+Examples:
+  calivet bundle show diags-20261123_023326.tar.gz
+  calivet bundle show diags-20261123_023326.tar.gz -o wide   also what the node lacks, what was cut out where
+  calivet bundle show diags-20261123_023326.tar.gz -o json | jq .complete")]
+    Show(BundleFile),
+    /// The paths in a bundle, each with its outcome and bytes
+    List(BundleList),
+    /// One item of a bundle, as it is
+    Cat(BundleCat),
+    /// Whether every file is the one that the manifest lists
+    Verify(BundleFile),
+    /// Write a bundle anew, redacted by the rules of today
+    Redact(BundleRedact),
+    /// What changed on a node between two bundles
+    Diff(BundleDiff),
+}
+
+/// `bundle show`, `bundle verify`.
+#[derive(Debug, Args)]
+pub struct BundleFile {
+    /// The bundle: a tar.gz, or the folder it was unpacked to
+    pub file: PathBuf,
+}
+
+/// `bundle list`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  calivet bundle list diags-20261123_023326.tar.gz
+  calivet bundle list diags-20261123_023326.tar.gz bird 'host/etc/*.conf'")]
+pub struct BundleList {
+    /// The bundle: a tar.gz, or the folder it was unpacked to
+    pub file: PathBuf,
+
+    /// Only paths that match, or lie in a folder that does; `*` takes slashes too
+    #[arg(value_name = "PATTERN")]
+    pub patterns: Vec<String>,
+}
+
+/// `bundle cat`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  calivet bundle cat diags-20261123_023326.tar.gz bird/ipv4/show-protocols-all
+  calivet bundle cat diags-20261123_023326.tar.gz /etc/cni/net.d/10-calico.conflist
+  calivet bundle cat diags-20261123_023326.tar.gz network/routes.json | jq '.routes[] | select(.table == 254)'")]
+pub struct BundleCat {
+    /// The bundle: a tar.gz, or the folder it was unpacked to
+    pub file: PathBuf,
+
+    /// The item: its path in the bundle, or a host's file by its absolute path
+    pub path: String,
+}
+
+/// `bundle redact`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  calivet bundle redact diags-20261123_023326.tar.gz to-share.tar.gz")]
+pub struct BundleRedact {
+    /// The bundle: a tar.gz, or the folder it was unpacked to
+    pub old: PathBuf,
+
+    /// Where to write the new one
+    pub new: PathBuf,
+
+    /// Replace an existing file
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// `bundle diff`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  calivet bundle diff before.tar.gz after.tar.gz
+  calivet bundle diff before.tar.gz after.tar.gz -o wide     with every counter, and files line by line
+  calivet bundle diff before.tar.gz after.tar.gz -o json | jq '.findings[] | select(.change == \"appeared\")'")]
+pub struct BundleDiff {
+    /// The earlier bundle
+    #[arg(value_name = "A")]
+    pub before: PathBuf,
+
+    /// The later bundle
+    #[arg(value_name = "B")]
+    pub after: PathBuf,
 }
 
 /// `explain`.
@@ -228,6 +324,24 @@ pub struct Check {
     pub mending: Mending,
 }
 
+impl Check {
+    /// A check of one subject, with no options.
+    #[must_use]
+    pub const fn of(subject: Subject) -> Self {
+        Self {
+            subject: Some(subject),
+            only: Vec::new(),
+            skip: Vec::new(),
+            fail_on: FailOn::Fail,
+            strict: false,
+            wait: None,
+            suppressions: None,
+            no_probe: false,
+            mending: Mending { fix: false, yes: false, dry_run: false },
+        }
+    }
+}
+
 /// From which level on a finding counts as a failure.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum FailOn {
@@ -257,6 +371,20 @@ pub struct Mending {
 /// Subjects of `check`.
 #[derive(Debug, Subcommand)]
 pub enum Subject {
+    /// Are pods' interfaces, tunnels, their MTU and the node's address as Calico needs them?
+    #[command(after_help = "\
+Examples:
+  sudo calivet check interfaces
+  sudo calivet check interfaces -o json | jq '.findings[] | select(.id == \"interfaces.mtu\") | .evidence'
+  calivet check interfaces --from diags-20261123_023326.tar.gz")]
+    Interfaces,
+    /// Has each pod and each block its route, and does any other route or rule win over it?
+    #[command(after_help = "\
+Examples:
+  sudo calivet check routes
+  sudo calivet check routes -o wide              with the evidence
+  calivet check routes --from diags-20261123_023326.tar.gz")]
+    Routes,
     /// Why is BGP not established, and where are the routes?
     #[command(after_help = "\
 Examples:
@@ -298,6 +426,14 @@ Examples:
     Logs,
     /// Is the connection tracking table full, who fills it, what will its limit be after a reboot?
     Conntrack(Conntrack),
+    /// Does this kernel have what Calico's dataplanes and tunnels need?
+    System(System),
+    /// Forwarding, reverse paths, ARP, neighbours: what is set now and after a reboot?
+    #[command(after_help = "\
+Examples:
+  sudo calivet check sysctl
+  sudo calivet check sysctl --fix          have IPv4 forwarded, now and after a boot")]
+    Sysctl,
     /// By which settings is the datastore reached, and did they survive sudo?
     #[command(after_help = "\
 Examples:
@@ -316,6 +452,8 @@ Examples:
   sudo calivet check time -o json | jq '.findings[] | select(.id == \"time.synchronised\") | .evidence'
   calivet check time --from diags-20261123_023326.tar.gz")]
     Time,
+    /// Can this node reach etcd or the Kubernetes API, is it let in, and is it in there?
+    Datastore,
 }
 
 /// `check conntrack`.
@@ -372,6 +510,19 @@ pub struct NetworkManager {
     pub interface: Vec<String>,
 }
 
+/// `check system` and `node checksystem`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  sudo calivet node checksystem
+  sudo calivet node checksystem --kernel-config /usr/src/linux/.config
+  sudo calivet check system -o wide        every part, and how the kernel has it")]
+pub struct System {
+    /// The kernel's configuration, plain or gzipped, where it is not at one of the usual places
+    #[arg(short = 'f', long, value_name = "FILE")]
+    pub kernel_config: Option<PathBuf>,
+}
+
 /// Commands about this node.
 #[derive(Debug, Subcommand)]
 pub enum Node {
@@ -379,6 +530,9 @@ pub enum Node {
     Status(NodeStatus),
     /// Collect a diagnostics bundle (tar.gz)
     Diags(NodeDiags),
+    /// Can this host run Calico? The same as `check system`
+    #[command(name = "checksystem")]
+    CheckSystem(System),
 }
 
 /// `node status`.

@@ -33,6 +33,10 @@ pub const SIDE_BY_SIDE: usize = 8;
 /// more.
 const WORTH_A_THREAD: usize = 32 << 10;
 
+/// What an item may send before it counts as large. Less than a part of an archive's entry: of what is smaller nothing
+/// takes the room in memory for which large items wait, so none that waits to be large keeps others from ending.
+const LARGE: u64 = 512 << 10;
+
 /// What is run as one: it takes one place among those that run side by side.
 #[derive(Debug, Clone)]
 pub struct Task {
@@ -86,7 +90,8 @@ pub fn tasks(collector: &'static Collector, node: &Node) -> Vec<Task> {
     let Rows { artifacts, trees } = collectors::rows(collector, node);
     let mut tasks: Vec<Task> = Vec::new();
     for artifact in artifacts {
-        // Each daemon has one connection: its questions wait for each other anyway, and must not keep places.
+        // Each daemon, and the datastore, has one connection: its questions wait for each other anyway, and must not
+        // keep places.
         if let Some(Task { work: Work::Artifacts(batch), .. }) =
             tasks.iter_mut().find(|task| is_same_daemon(task, &artifact))
         {
@@ -102,8 +107,13 @@ pub fn tasks(collector: &'static Collector, node: &Node) -> Vec<Task> {
 }
 
 fn is_same_daemon(task: &Task, artifact: &Artifact) -> bool {
-    let Source::Bird { family: wanted, .. } = &artifact.source else { return false };
-    matches!(task.source(), Some(Source::Bird { family, .. }) if family == wanted)
+    match (&artifact.source, task.source()) {
+        (Source::Bird { family: wanted, .. }, Some(Source::Bird { family, .. })) => {
+            family == wanted
+        }
+        (Source::Datastore { .. }, Some(Source::Datastore { .. })) => true,
+        _ => false,
+    }
 }
 
 /// A run of tasks.
@@ -111,7 +121,7 @@ fn is_same_daemon(task: &Task, artifact: &Artifact) -> bool {
 pub struct Run {
     host: Arc<Host>,
     redactor: Arc<Redactor>,
-    /// Log files last written before this are left out.
+    /// Log files and lines of them that were written before this are left out.
     oldest_log: Option<Timestamp>,
     items: mpsc::Sender<Item>,
     stop: watch::Receiver<Option<Stop>>,
@@ -119,6 +129,8 @@ pub struct Run {
     hung: Mutex<HashMap<PathBuf, String>>,
     /// Threads that redact.
     threads: Semaphore,
+    /// The right to be large.
+    large: Semaphore,
     #[cfg(test)]
     panics_at: Option<&'static str>,
     #[cfg(test)]
@@ -126,13 +138,15 @@ pub struct Run {
 }
 
 impl Run {
-    /// A run on `host` whose items go to `items`, redacted on at most `jobs` threads beside the runtime's. Once `stop` holds a reason, what is under way ends with what
-    /// was read of it, and what was not begun is left out.
+    /// A run on `host` whose items go to `items`, redacted on at most `jobs` threads beside the runtime's; at most `large`
+    /// items at once are larger than half a MiB, for each of those holds a few MiB on its way. Once `stop` holds a
+    /// reason, what is under way ends with what was read of it, and what was not begun is left out.
     #[must_use]
     pub fn new(
         host: Arc<Host>,
         redactor: Arc<Redactor>,
         jobs: usize,
+        large: usize,
         oldest_log: Option<Timestamp>,
         items: mpsc::Sender<Item>,
         stop: watch::Receiver<Option<Stop>>,
@@ -145,6 +159,7 @@ impl Run {
             stop,
             hung: Mutex::default(),
             threads: Semaphore::new(jobs.clamp(1, Semaphore::MAX_PERMITS)),
+            large: Semaphore::new(large.clamp(1, Semaphore::MAX_PERMITS)),
             #[cfg(test)]
             panics_at: None,
             #[cfg(test)]
@@ -239,11 +254,12 @@ impl Run {
         if task.collector == "logs" {
             listing.found.sort_by_key(|found| std::cmp::Reverse(found.modified));
         }
+        let since = self.oldest_log.filter(|_| task.collector == "logs");
         let mut tasks = Vec::new();
         for found in listing.found {
-            let artifact = tree.leaf(&found.path);
-            let refusal = self.refusal(task, &found);
-            if let Some((outcome, reason)) = refusal {
+            let mut artifact = tree.leaf(&found.path);
+            artifact.since = since;
+            if let Some((outcome, reason)) = refusal(&found, since) {
                 let reading = Reading {
                     original_bytes: found.bytes,
                     modified: Some(found.modified),
@@ -257,17 +273,6 @@ impl Run {
             }
         }
         tasks
-    }
-
-    /// Why a file of a folder is not read.
-    fn refusal(&self, task: &Task, found: &Found) -> Option<(Outcome, String)> {
-        if let Some(reason) = &found.refusal {
-            return Some((Outcome::NotApplicable, reason.clone()));
-        }
-        let oldest = self.oldest_log.filter(|_| task.collector == "logs")?;
-        (found.modified < oldest).then(|| {
-            (Outcome::Skipped, format!("last written {:.0}, before --since", found.modified))
-        })
     }
 
     /// Reads one artifact, redacts it as it comes, and sends what is left.
@@ -307,10 +312,15 @@ impl Run {
             }
         };
         let redact = async {
+            let mut large = None;
             while let Some(chunk) = received.recv().await {
                 came += chunk.len() as u64;
                 let redacted;
                 (outgoing, redacted) = self.redact(outgoing, chunk).await;
+                if large.is_none() && outgoing.bytes > LARGE {
+                    // The semaphore is never closed.
+                    large = self.large.acquire().await.ok();
+                }
                 send(&sender, redacted).await;
             }
             outgoing
@@ -430,6 +440,15 @@ impl Run {
             redactions: BTreeMap::new(),
         }
     }
+}
+
+/// Why a file of a folder is not read.
+fn refusal(found: &Found, since: Option<Timestamp>) -> Option<(Outcome, String)> {
+    if let Some(reason) = &found.refusal {
+        return Some((Outcome::NotApplicable, reason.clone()));
+    }
+    (found.modified < since?)
+        .then(|| (Outcome::Skipped, format!("last written {:.0}, before --since", found.modified)))
 }
 
 /// An artifact on its way out.

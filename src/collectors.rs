@@ -8,8 +8,9 @@ mod bird;
 mod calico;
 mod cni;
 pub mod conntrack;
+mod datastore;
 mod felix;
-mod kernel;
+pub mod kernel;
 mod logs;
 mod netfilter;
 mod network;
@@ -59,6 +60,7 @@ pub const COLLECTORS: &[Collector] = &[
     network::COLLECTOR,
     netfilter::COLLECTOR,
     calico::COLLECTOR,
+    datastore::COLLECTOR,
     cni::COLLECTOR,
     networkmanager::COLLECTOR,
     kernel::COLLECTOR,
@@ -87,6 +89,8 @@ pub struct Node {
     /// Names in `/proc/modules` and `/lib/modules/*/modules.builtin`; `None` where the kernel has no modules at
     /// all, so that nothing can be loaded by asking.
     pub modules: Option<Vec<String>>,
+    /// The kernel's release, as `uname -r` says; empty where it cannot be read.
+    pub release: String,
     /// Tables of connections of the eBPF dataplane are pinned.
     pub ebpf: bool,
     /// systemd is the first process, so that its tools have whom to ask.
@@ -135,8 +139,13 @@ pub const FIRST: &[Artifact] = &[
 /// What must be read next: where it is depends on what was read first.
 #[must_use]
 pub fn then(evidence: &Evidence) -> Vec<Artifact> {
+    kernel::builtin_modules(&release(evidence)).into_iter().collect()
+}
+
+fn release(evidence: &Evidence) -> String {
     let release = evidence.get(&kernel::RELEASE.path()).map(crate::host::Reading::text);
-    release.map(|release| kernel::builtin_modules(release.trim())).into_iter().collect()
+    let release = release.map(|release| release.trim().to_owned());
+    release.filter(|release| kernel::is_release(release)).unwrap_or_default()
 }
 
 impl Node {
@@ -168,6 +177,7 @@ impl Node {
             interfaces: text(&network::INTERFACES)
                 .map(|table| network::interface_names(&table))
                 .unwrap_or_default(),
+            release: release(evidence),
             systemd: text(&system::INIT).is_some_and(|name| name.trim() == "systemd"),
             ebpf: text(&conntrack::BPF_MAPS_ROW)
                 .is_some_and(|listing| conntrack::conntrack_maps(&listing).next().is_some()),
@@ -231,6 +241,12 @@ pub fn links() -> Vec<Artifact> {
     network::links()
 }
 
+/// Which modules are part of this node's kernel: what [`then`] asks for, once the node is known.
+#[must_use]
+pub fn builtin(node: &Node) -> Vec<Artifact> {
+    kernel::builtin_modules(&node.release).into_iter().collect()
+}
+
 /// The rows that keep what they read at these paths, as far as this node has them.
 #[must_use]
 pub fn at(node: &Node, paths: &[&str]) -> Rows {
@@ -242,6 +258,26 @@ pub fn at(node: &Node, paths: &[&str]) -> Rows {
         found.trees.extend(trees.into_iter().filter(|tree| is_wanted(tree.path())));
     }
     found
+}
+
+/// What `check datastore` rests on: all rows of its collector.
+#[must_use]
+pub fn datastore(node: &Node) -> Vec<Artifact> {
+    rows(&datastore::COLLECTOR, node).artifacts
+}
+
+/// How long a check waits for the datastore that can do without.
+const BRIEFLY: Duration = Duration::from_secs(1);
+
+/// The same rows, for a check that can do without the datastore: it is waited for a second at most.
+#[must_use]
+pub fn briefly(mut rows: Rows) -> Rows {
+    for row in &mut rows.artifacts {
+        if matches!(row.source, Source::Datastore { .. }) {
+            row.max_time = Some(BRIEFLY);
+        }
+    }
+    rows
 }
 
 /// A look at the BGP peers that are down; `connect`: also with a connection to each.

@@ -1,5 +1,6 @@
 //! One file a command: host -> work -> output.
 
+mod bundle;
 mod check;
 mod explain;
 mod node_diags;
@@ -71,15 +72,19 @@ pub fn run(cli: &Cli) -> anyhow::Result<Exit> {
         .build()
         .context("failed to start the runtime")?;
     let output = Output::new(&cli.options);
-    let is_check = matches!(cli.command, Command::Check(_));
+    let is_check = matches!(cli.command, Command::Check(_) | Command::Node(Node::CheckSystem(_)));
     if matches!(output.format, Format::Short | Format::Junit) && !is_check {
         return Err(Misuse::new("short and junit are formats of `check` only").into());
     }
     let result = runtime.block_on(async {
         match &cli.command {
+            Command::Bundle(command) => bundle::run(&cli.options, command, output).await,
             Command::Explain(args) => explain::run(args, output),
             Command::Check(args) => Box::pin(check::run(&cli.options, args, output)).await,
             Command::Node(Node::Status(args)) => node_status::run(&cli.options, args, output).await,
+            Command::Node(Node::CheckSystem(args)) => {
+                Box::pin(check::system(&cli.options, args, output)).await
+            }
             Command::Node(Node::Diags(args)) => {
                 Box::pin(node_diags::run(&cli.options, args, output)).await
             }

@@ -5,6 +5,9 @@
 
 pub mod certificate;
 pub mod environment;
+pub mod health;
+pub mod kubeconfig;
+pub mod resources;
 pub mod settings;
 pub mod url;
 pub mod variables;
@@ -63,6 +66,70 @@ pub struct Kubernetes {
     pub insecure_skip_tls_verify: bool,
     /// `projectcalico.org/v3` or `crd.projectcalico.org/v1`, where that is not to be found out.
     pub api_group: Option<String>,
+}
+
+/// What is asked of the datastore.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Question {
+    /// How it is, as JSON ([`health`]).
+    Health,
+    /// All resources of a kind, as JSON ([`resources`]).
+    All(Resource),
+}
+
+/// A kind of resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resource {
+    /// The nodes. In Kubernetes they are the API's own, with Calico's annotations.
+    Nodes,
+    /// The mesh, the AS, the port.
+    BgpConfigurations,
+    /// Peers beside the mesh.
+    BgpPeers,
+    /// The pools of pods' addresses, and how packets between them travel.
+    IpPools,
+    /// Felix's configuration, of all nodes and of single ones.
+    FelixConfigurations,
+    /// Calico's version and the cluster's type.
+    ClusterInformations,
+}
+
+impl Resource {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Nodes,
+        Self::BgpConfigurations,
+        Self::BgpPeers,
+        Self::IpPools,
+        Self::FelixConfigurations,
+        Self::ClusterInformations,
+    ];
+
+    /// Its name in the API's paths and in etcd's keys.
+    #[must_use]
+    pub const fn plural(self) -> &'static str {
+        match self {
+            Self::Nodes => "nodes",
+            Self::BgpConfigurations => "bgpconfigurations",
+            Self::BgpPeers => "bgppeers",
+            Self::IpPools => "ippools",
+            Self::FelixConfigurations => "felixconfigurations",
+            Self::ClusterInformations => "clusterinformations",
+        }
+    }
+
+    /// Where a bundle keeps them.
+    #[must_use]
+    pub const fn path(self) -> &'static str {
+        match self {
+            Self::Nodes => "datastore/nodes.json",
+            Self::BgpConfigurations => "datastore/bgpconfigurations.json",
+            Self::BgpPeers => "datastore/bgppeers.json",
+            Self::IpPools => "datastore/ippools.json",
+            Self::FelixConfigurations => "datastore/felixconfigurations.json",
+            Self::ClusterInformations => "datastore/clusterinformations.json",
+        }
+    }
 }
 
 /// A certificate, a key, or authorities, in PEM.

@@ -14,6 +14,7 @@ mod certificates;
 mod change;
 mod clock;
 mod command;
+mod datastore;
 mod dbus;
 pub mod enter;
 mod environment;
@@ -52,7 +53,7 @@ pub struct Host {
 #[derive(Debug)]
 enum View {
     Live(Box<live::Live>),
-    Bundle(bundle::Bundle),
+    Bundle(Box<bundle::Bundle>),
 }
 
 impl Host {
@@ -68,7 +69,22 @@ impl Host {
     /// # Errors
     /// There is no bundle at `path`, or it cannot be read.
     pub fn bundle(path: &Path) -> Result<Self, bundle::BundleError> {
-        bundle::Bundle::open(path).map(|bundle| Self { view: View::Bundle(bundle) })
+        bundle::Bundle::open(path).map(Self::of)
+    }
+
+    /// The machine of which this is a bundle.
+    #[must_use]
+    pub fn of(bundle: bundle::Bundle) -> Self {
+        Self { view: View::Bundle(Box::new(bundle)) }
+    }
+
+    /// The bundle that it is, if it is one.
+    #[must_use]
+    pub fn as_bundle(&self) -> Option<&bundle::Bundle> {
+        match &self.view {
+            View::Live(_) => None,
+            View::Bundle(bundle) => Some(bundle),
+        }
     }
 
     /// The same host, whose programs in other file systems are run by the `calivet` at `executable`: for a process
@@ -107,6 +123,10 @@ impl Host {
 
     /// Reads an artifact into memory.
     pub async fn read(&self, artifact: &Artifact) -> Reading {
+        // It is in memory already.
+        if let View::Bundle(bundle) = &self.view {
+            return bundle.read(artifact);
+        }
         let (sender, mut chunks) = mpsc::channel(2);
         let gather = async {
             let mut bytes = Vec::new();
@@ -123,7 +143,7 @@ impl Host {
         Reading { bytes, ..reading }
     }
 
-    /// Reads an artifact in chunks of at most 256 KiB, which are sent as they come; the reading that is returned
+    /// Reads an artifact in chunks of at most 128 KiB, which are sent as they come; the reading that is returned
     /// holds no bytes. Ends early when the receiver is dropped.
     pub async fn stream(&self, artifact: &Artifact, chunks: mpsc::Sender<Vec<u8>>) -> Reading {
         match &self.view {
@@ -231,7 +251,7 @@ impl Host {
 
 /// The most bytes in one chunk of a stream: little enough to stay in the processor's cache while it is redacted,
 /// hashed and compressed, and to be held some times by each item that is under way.
-const CHUNK: usize = 256 << 10;
+const CHUNK: usize = 128 << 10;
 
 /// Sends what is already in memory. `false`: nobody listens any more.
 async fn in_chunks(bytes: Vec<u8>, chunks: &mpsc::Sender<Vec<u8>>) -> bool {

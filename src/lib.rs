@@ -13,7 +13,7 @@
 //!
 //! | module | what it is |
 //! | --- | --- |
-//! | [`bird`], [`processes`], [`felix`], [`sysctl`], [`conntrack`], [`kube_proxy`], [`cni_cache`], [`bpf_maps`], [`clock`], [`filesystems`], [`certificates`] | parsers: bytes in, typed facts out; they know no host |
+//! | [`bird`], [`processes`], [`felix`], [`sysctl`], [`conntrack`], [`kube_proxy`], [`kernel`], [`cni_cache`], [`bpf_maps`], [`clock`], [`filesystems`], [`certificates`] | parsers: bytes in, typed facts out; they know no host |
 //! | [`networkmanager`], [`networkd`], [`dhcpcd`], [`connman`], [`netplan`], [`fnmatch`] | what others make of their configuration |
 //! | [`bgp`] | what a look at a BGP peer gives, and what a peer says |
 //! | [`logs`] | lines of logs, counted by message |
@@ -55,15 +55,19 @@ pub mod filesystems;
 pub mod fix;
 pub mod fnmatch;
 pub mod host;
+pub mod kernel;
 pub mod kube_proxy;
+pub mod log_time;
 pub mod logs;
 pub mod netplan;
 pub mod networkd;
 pub mod networkmanager;
 pub mod obfuscate;
 pub mod output;
+pub mod prefix;
 pub mod processes;
 pub mod redact;
 pub mod status;
 pub mod sysctl;
 pub mod untouched;
+pub mod workloads;

@@ -9,7 +9,9 @@
     reason = "this is the place that prints"
 )]
 
+pub mod bundle;
 mod conntrack;
+pub mod difference;
 pub mod explanation;
 pub mod findings;
 pub mod junit;
@@ -20,7 +22,7 @@ pub mod table;
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, BufRead, IsTerminal, Read, Write};
 
 use anyhow::Context;
 use serde::Serialize;
@@ -66,6 +68,25 @@ impl Output {
         match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
                 Err(error).context("failed to write to stdout")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Copies data to stdout: as they are into a file or a pipe, line by line and [`printable`] to a terminal.
+    ///
+    /// # Errors
+    /// They cannot be read to their end, or stdout cannot be written. A reader that has gone away is no error.
+    pub fn pour(self, data: &mut dyn io::Read) -> anyhow::Result<()> {
+        let mut stdout = io::stdout().lock();
+        let copied = if stdout.is_terminal() {
+            pour_printable(data, &mut stdout)
+        } else {
+            io::copy(data, &mut stdout).map(drop)
+        };
+        match copied.and_then(|()| stdout.flush()) {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                Err(error).context("failed to copy to stdout")
             }
             _ => Ok(()),
         }
@@ -189,6 +210,31 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
+/// Copies text so that a terminal only shows it; of a line that has no end, a piece at a time.
+fn pour_printable(data: &mut dyn io::Read, into: &mut impl Write) -> io::Result<()> {
+    const PIECE: u64 = 64 << 10;
+    let mut data = io::BufReader::new(data);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        let count = data.by_ref().take(PIECE).read_until(b'\n', &mut line)?;
+        if count == 0 {
+            return Ok(());
+        }
+        let has_end = line.last() == Some(&b'\n');
+        let text = if has_end { &line[..count - 1] } else { &line[..] };
+        let mut cells = text.split(|&byte| byte == b'\t').map(String::from_utf8_lossy);
+        // A tab does no harm, and tables stand on it.
+        write!(into, "{}", printable(&cells.next().unwrap_or_default()))?;
+        for cell in cells {
+            write!(into, "\t{}", printable(&cell))?;
+        }
+        if has_end {
+            writeln!(into)?;
+        }
+    }
+}
+
 /// Whether the environment allows colour at all: see no-color.org, and terminals that are none.
 fn terminal_takes_colour() -> bool {
     let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
@@ -204,6 +250,18 @@ mod tests {
         assert_eq!(printable("Mesh_10_0_0_2 – plain"), "Mesh_10_0_0_2 – plain");
         assert_eq!(printable("a\x1b]52;c;x\x07b\r\n"), "a\\x1b]52;c;x\\x07b\\x0d\\x0a");
         assert_eq!(printable("a\u{202e}b\u{9b}c"), "a\\u{202e}b\\u{9b}c");
+    }
+
+    #[test]
+    fn what_is_poured_to_a_terminal_keeps_lines_and_tabs_and_nothing_else_it_obeys() {
+        let mut shown = Vec::new();
+        let raw = b"a\tb\x1b[2J\n\xff\xc2\x9b\r\nno end";
+        pour_printable(&mut raw.as_slice(), &mut shown).unwrap();
+        let shown = String::from_utf8(shown).unwrap();
+        assert_eq!(shown, "a\tb\\x1b[2J\n\u{fffd}\\u{9b}\\x0d\nno end");
+        let mut shown = Vec::new();
+        pour_printable(&mut vec![b'x'; 200_000].as_slice(), &mut shown).unwrap();
+        assert_eq!(shown.len(), 200_000);
     }
 
     #[test]

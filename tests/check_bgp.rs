@@ -289,3 +289,70 @@ fn fifty_peers_that_are_down_are_all_explained() {
     let (right, wrongly_certain) = score(&node, &report, &mut table);
     assert_eq!((right, wrongly_certain), (50, 0), "{table}");
 }
+
+#[test]
+fn a_node_that_is_gone_and_one_that_moved_are_named_by_the_datastore() {
+    let Some(programs) = crate::datastore::etcd::programs() else { return };
+    let gone = |number| Fault { kind: "Mesh", number, far: Far::Absent, ..FAULT };
+    let faults = [FAULTS[0], gone(50), gone(51)];
+    let Some(node) = Faulty::start(Daemons::Bird1, &faults) else { return };
+    let known = FAULTS[0].address(false);
+    // As confd notes whose a session is, and as calicoctl would be told where the datastore is.
+    node.run(&format!(
+        "sed -i 's#^protocol bgp Mesh_10_0_0_51 #\\# For peer /bgp/v1/host/node-51/ip_addr_v4\\n&#' \
+         /etc/calico/confd/config/bird.cfg\n\
+         ip link set lo up\n\
+         cat >/etc/calico/calicoctl.cfg <<'EOF'\napiVersion: projectcalico.org/v3\nkind: CalicoAPIConfig\nmetadata:\n\
+         spec:\n  datastoreType: etcdv3\n  etcdEndpoints: http://127.0.0.1:2379\nEOF\n\
+         {programs}/etcd --data-dir /run/etcd >/run/etcd.log 2>&1 &\n\
+         export ETCDCTL_API=3\n\
+         for i in {{1..200}}; do {programs}/etcdctl get /x >/dev/null 2>&1 && break; sleep 0.1; done\n\
+         put() {{ {programs}/etcdctl put \"/calico/resources/v3/projectcalico.org/$1/$2\" \
+         \"{{\\\"metadata\\\": {{\\\"name\\\": \\\"$2\\\"}}, \\\"spec\\\": $3}}\"; }}\n\
+         put nodes node-1 '{{\"bgp\": {{\"ipv4Address\": \"10.0.0.1/24\", \"ipv6Address\": \"fd00::1/64\"}}}}'\n\
+         put nodes node-2 '{{\"bgp\": {{\"ipv4Address\": \"{known}/24\"}}}}'\n\
+         put nodes node-51 '{{\"bgp\": {{\"ipv4Address\": \"10.0.0.151/24\"}}}}'\n",
+        programs = programs.display()
+    ));
+    let report = on_node(&node, &[]).json();
+    let of = |report: &Value, name: &str| -> Value {
+        let peers = findings(report, "bgp.peer");
+        let peer = peers.iter().find(|it| it["evidence"]["name"] == name);
+        (*peer.unwrap_or_else(|| panic!("nothing is said of {name}: {report:#}"))).clone()
+    };
+    for name in ["Mesh_10_0_0_50", "Mesh_10_0_0_51"] {
+        let evidence = &of(&report, name)["evidence"];
+        assert_eq!(evidence["cause"], "stale-node", "{report:#}");
+        assert_eq!(evidence["certainty"], "certain", "{report:#}");
+    }
+    let moved = of(&report, "Mesh_10_0_0_51");
+    assert_eq!(moved["evidence"]["node"]["addresses"], serde_json::json!(["10.0.0.151"]));
+    let compared = findings(&report, "bgp.datastore")[0].clone();
+    assert!(compared["summary"].as_str().unwrap().contains("node-51 (10.0.0.151)"), "{compared:#}");
+
+    for options in [&[][..], &["--obfuscate"]] {
+        let bundle = node.folder().join(format!("stale-{}.tar.gz", options.len()));
+        let only = "bird,system,network,netfilter,calico,kernel,felix,datastore";
+        run(node
+            .calivet()
+            .args(["node", "diags", "-q", "--only", only, "--output-file"])
+            .arg(&bundle)
+            .args(options));
+        let offline = from(&bundle).json();
+        assert_eq!(verdicts(&offline), verdicts(&report), "{options:?}: {offline:#}");
+    }
+
+    // This node has another address there than here.
+    node.run(&format!(
+        "{}/etcdctl put /calico/resources/v3/projectcalico.org/nodes/node-1 \
+         '{{\"metadata\": {{\"name\": \"node-1\"}}, \"spec\": {{\"bgp\": {{\"ipv4Address\": \"10.0.0.77/24\"}}}}}}'",
+        programs.display()
+    ));
+    let report = on_node(&node, &[]).json();
+    let compared = findings(&report, "bgp.datastore")[0].clone();
+    assert_eq!(compared["level"], "fail", "{compared:#}");
+    assert!(
+        compared["summary"].as_str().unwrap().contains("10.0.0.77, which is on no link"),
+        "{compared:#}"
+    );
+}

@@ -124,6 +124,34 @@ fn logs_from_before_since_are_left_out_and_listed() {
 }
 
 #[test]
+fn lines_from_before_since_are_left_out_and_told() {
+    let line = |hours: i64| {
+        let time = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(hours);
+        format!("{} [INFO][1] felix/x.go 1: {hours}\n", time.strftime("%Y-%m-%d %H:%M:%S.000"))
+    };
+    let old = [line(5), line(4), line(3)].concat();
+    let log = format!("{old}{}{}", line(1), line(0));
+    let root = node().file("/var/log/calico/cni/cni.log", &log);
+    let folder = TempDir::new().unwrap();
+    let options = ["--since", "2h", "--output-file", "x.tar.gz"];
+    let diags = diags(&root, folder.path(), &options);
+    assert!(diags.status <= 1, "{diags:?}");
+    let archive = folder.path().join("x.tar.gz");
+    let manifest = manifest_in(&archive);
+    let item = item(&manifest, "logs/cni/cni.log");
+    let reason = item["reason"].as_str().unwrap();
+    assert_eq!((&item["outcome"], &item["originalBytes"]), (&"ok".into(), &log.len().into()));
+    assert!(reason.starts_with(&format!("{} bytes from before 20", old.len())), "{reason}");
+    let shown =
+        run(Command::new("tar").arg("-xOzf").arg(&archive).arg("diagnostics/logs/cni/cni.log"));
+    let kept = format!("[calivet: {reason} here]\n{}{}", line(1), line(0));
+    // The lines were made a second ago.
+    assert_eq!(shown.stdout.lines().count(), kept.lines().count(), "{}", shown.stdout);
+    assert_eq!(shown.stdout.lines().next(), kept.lines().next());
+    assert!(log.ends_with(shown.stdout.split_once('\n').unwrap().1), "{}", shown.stdout);
+}
+
+#[test]
 fn logs_are_read_where_the_user_says() {
     let root = node().file("/srv/logs/felix.log", "felix said something\n");
     let (_, files) = collect(&root, &["--log-dir", "/srv/logs"]);

@@ -1,4 +1,5 @@
 //! `node diags` among faults and bad inputs: one test for each, and every bundle is opened with GNU tar and gzip.
+//! `docs/faults.md` lists them, with the tests beside the code that concern a bundle.
 
 mod ends;
 mod environment;
@@ -145,5 +146,35 @@ fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     while !is_so() {
         assert!(Instant::now() < until, "in vain waited until {what}");
         std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// The source files below a folder, as one text.
+fn sources(folder: &Path, text: &mut String) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, text);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            text.push_str(&fs::read_to_string(path).unwrap());
+        }
+    }
+}
+
+#[test]
+fn every_test_that_the_page_of_faults_names_is_there() {
+    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut code = String::new();
+    for folder in ["src", "tests"] {
+        sources(&project.join(folder), &mut code);
+    }
+    let page = fs::read_to_string(project.join("docs/faults.md")).unwrap();
+    let rows = page.lines().filter(|line| line.starts_with("| ")).filter_map(|line| {
+        line.trim_end_matches([' ', '|']).rsplit_once(" | ").map(|(_, tests)| tests)
+    });
+    let named: Vec<&str> = rows.flat_map(|tests| tests.split('`').skip(1).step_by(2)).collect();
+    assert!(named.len() > 90, "{}", named.len());
+    for name in named {
+        assert!(code.contains(&format!("fn {name}(")), "there is no test {name}");
     }
 }

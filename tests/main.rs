@@ -8,20 +8,24 @@
     reason = "a lab or a fake root that cannot be built fails its test, and what is skipped says why"
 )]
 
+mod bundle_commands;
 mod bundles;
 mod check_bgp;
 mod check_environment;
 mod check_felix;
 mod check_host;
+mod check_kernel;
 mod check_options;
 mod conntrack;
 mod containers;
+mod datastore;
 mod diags_options;
 mod fake_bird;
 mod faults;
 mod formats;
 mod hostile_sockets;
 mod lab;
+mod links;
 mod memory;
 mod netlink;
 mod networkd;

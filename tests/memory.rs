@@ -14,7 +14,7 @@ const MIB: u64 = 1 << 20;
 const MOST: u64 = 64 * MIB;
 
 /// What compresses to three quarters, in lines.
-fn noise(path: &Path, length: u64, mut state: u64) {
+pub(crate) fn noise(path: &Path, length: u64, mut state: u64) {
     let mut file = std::io::BufWriter::new(fs::File::create(path).unwrap());
     let mut line = [b'\n'; 128];
     for _ in 0..length / line.len() as u64 {

@@ -1,6 +1,6 @@
 //! `calivet node diags --obfuscate`: what must not occur in the bundle, and what must be the same in it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -9,6 +9,8 @@ use std::process::Command;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::fake_bird::{FakeBird, Recorded};
+use crate::lab::namespaces::Namespaces;
 use crate::lab::{Daemons, Lab, peers};
 use crate::root::Root;
 use crate::run::run;
@@ -262,6 +264,180 @@ fn has_the_same_status(daemons: Daemons) {
                 window.starts_with(spelled.as_bytes()) && !window[spelled.len()].is_ascii_hexdigit()
             });
             assert_eq!(left.count(), 0, "{spelled} is left");
+        }
+    }
+}
+
+/// A network with a pod whose route leads nowhere, with strangers' connections, and closed to BGP.
+const NETWORK: &str = "
+ip link add eth0 type veth peer name eth1
+ip address add 10.0.0.1/24 dev eth0
+ip link set eth0 up
+ip link set eth1 up
+ip link add cali0a1b2c3d4e5 type veth peer name pod0
+ip link set cali0a1b2c3d4e5 up
+ip link set pod0 up
+ip route add 192.168.10.5 dev cali0a1b2c3d4e5
+ip route add blackhole 192.168.10.0/26
+nft add table ip filter
+nft 'add chain ip filter OUTPUT { type filter hook output priority 0; }'
+nft add rule ip filter OUTPUT tcp dport 179 drop
+for n in {1..40}; do
+    conntrack -I -p tcp -s 192.168.10.5 -d 10.77.3.$((n % 5 + 1)) --sport $((2000 + n)) --dport 443 --state ESTABLISHED -u ASSURED -t 5000
+done >/dev/null 2>&1
+";
+
+/// A node in which much is wrong: peers that are down, a table that is full, a `NetworkManager` that takes pods' links.
+fn ill() -> Root {
+    let setting = |name: &str| format!("/proc/sys/net/netfilter/nf_conntrack_{name}");
+    Root::new()
+        .calico_node()
+        .file("/etc/hostname", "xanadu-17\n")
+        .file("/proc/sys/kernel/hostname", "xanadu-17\n")
+        .file("/var/lib/calico/nodename", "xanadu-17")
+        .file("/etc/hosts", "127.0.0.1 localhost\n10.0.0.1 xanadu-17\n10.0.0.2 xanadu-18\n")
+        .file("/proc/modules", "nf_conntrack 172032 1 nf_nat, Live 0x0\nnf_nat 1 0 - Live 0x0\nnf_tables 1 0 - Live 0x0\n")
+        .file("/proc/sys/kernel/osrelease", "6.1.0-13-amd64\n")
+        .file("/proc/meminfo", "MemTotal:       24000000 kB\n")
+        .file("/proc/1/comm", "systemd\n")
+        .file("/proc/net/dev", "Inter-|\n face |\n  eth0: 0 0\n  cali0a1b2c3d4e5: 0 0\n")
+        .file(&setting("count"), "950\n")
+        .file(&setting("max"), "1000\n")
+        .file(&setting("buckets"), "1000\n")
+        .file(
+            "/proc/net/stat/nf_conntrack",
+            "entries  searched found new invalid insert_failed drop early_drop search_restart\n\
+             000003b6 00000000 00000001 00000000 00000002 00000003 0000000d 00000000 00000005\n",
+        )
+        .file("/etc/sysctl.d/50-limit.conf", "net.netfilter.nf_conntrack_max = 1000\n")
+        .file(
+            "/etc/NetworkManager/conf.d/site.conf",
+            "[keyfile]\nunmanaged-devices=interface-name:docker*\n",
+        )
+        .file("/etc/systemd/network/10-all.network", "[Match]\nName=*\n[Network]\nDHCP=yes\n")
+        .file("/etc/dhcpcd.conf", "denyinterfaces docker*\n")
+        .file(
+            "/etc/calico/confd/config/bird.cfg",
+            "router id 10.0.0.1;\n# For peer /host/xanadu-18/ip_addr_v4\n\
+             protocol bgp Mesh_10_0_0_2 from bgp_template {\n  neighbor 10.0.0.2 as 64512;\n\
+               source address 10.0.0.1;\n}\n",
+        )
+}
+
+/// The findings of a bundle, each as one text in which names and addresses are the true ones.
+fn said(bundle: &Path, options: &[&str], originals: &BTreeMap<String, String>) -> Vec<String> {
+    let checked = run(Command::new(env!("CARGO_BIN_EXE_calivet"))
+        .args(["check", "-o", "json", "--from"])
+        .arg(bundle)
+        .args(options));
+    assert_eq!(checked.status, 1, "{checked:?}");
+    let mut findings = checked.json()["findings"].clone();
+    findings.as_array_mut().unwrap().iter_mut().for_each(forget_durations);
+    let told = findings.as_array().unwrap().iter().map(Value::to_string);
+    let mut told: Vec<String> = told.map(|finding| truly(&finding, originals)).collect();
+    told.sort_unstable();
+    told
+}
+
+/// How long a connection took is another thing each time.
+fn forget_durations(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            members.retain(|name, _| !name.to_lowercase().ends_with("seconds"));
+            members.values_mut().for_each(forget_durations);
+        }
+        Value::Array(values) => values.iter_mut().for_each(forget_durations),
+        _ => {}
+    }
+}
+
+/// The text with every pseudonym that stands as a word replaced by what it stands for. A network is just called so, for
+/// the map tells addresses.
+fn truly(text: &str, originals: &BTreeMap<String, String>) -> String {
+    let is_inner = |letter: char| letter.is_ascii_alphanumeric() || "._:-/".contains(letter);
+    let mut true_text = String::new();
+    for word in text.split_inclusive(|letter: char| !is_inner(letter)) {
+        let core = word.trim_end_matches(|letter: char| !is_inner(letter));
+        let stem = core.trim_end_matches(['.', ':', '/', '-']);
+        let network = stem.split_once('/').filter(|(address, length)| {
+            address.parse::<std::net::IpAddr>().is_ok() && length.parse::<u8>().is_ok()
+        });
+        let true_word = match network {
+            Some((_, length)) => Some(format!("NETWORK/{length}")),
+            None => originals
+                .get(stem)
+                .cloned()
+                .or_else(|| true_protocol(stem, originals))
+                .or_else(|| true_resource(stem, originals)),
+        };
+        true_text += true_word.as_deref().unwrap_or(stem);
+        true_text += &word[stem.len()..];
+    }
+    true_text
+}
+
+/// The true name of a protocol that confd named, such as `Node_10_0_0_9_port_1790`.
+fn true_protocol(name: &str, originals: &BTreeMap<String, String>) -> Option<String> {
+    let kinds = ["Mesh_", "Node_", "Global_", "Local_Workload_"];
+    let (kind, rest) = kinds.iter().find_map(|kind| Some((kind, name.strip_prefix(kind)?)))?;
+    let (address, port) =
+        rest.find("_port_").map_or((rest, ""), |port| (&rest[..port], &rest[port..]));
+    let spelled = [address.replace('_', "."), address.replace('_', ":")];
+    let original = spelled.iter().find_map(|address| originals.get(address))?;
+    Some(format!("{kind}{}{port}", original.replace(['.', ':'], "_")))
+}
+
+/// The true name of a resource that is a node's, such as `node.xanadu-17`.
+fn true_resource(name: &str, originals: &BTreeMap<String, String>) -> Option<String> {
+    let node = originals.get(name.strip_prefix("node.")?)?;
+    Some(format!("node.{node}"))
+}
+
+#[test]
+fn every_check_says_of_an_obfuscated_bundle_what_it_says_of_the_plain_one() {
+    let Some(namespaces) = Namespaces::with(&["conntrack", "nft"]) else { return };
+    namespaces.run(NETWORK);
+    let root = ill();
+    let _bird = FakeBird::recorded(&root.at("/var/run/calico/bird.ctl"), Recorded("1.6.8"));
+    let _bird6 = FakeBird::recorded(&root.at("/var/run/calico/bird6.ctl"), Recorded("1.6.8-bird6"));
+    let folder = TempDir::new().unwrap();
+    let bundle = |name: &str, options: &[&str]| {
+        let archive = folder.path().join(name);
+        let diags = run(namespaces
+            .command(env!("CARGO_BIN_EXE_calivet"))
+            .arg("--root")
+            .arg(root.path())
+            .args(["node", "diags", "-q", "--output-file"])
+            .arg(&archive)
+            .args(options));
+        assert!(diags.status <= 1, "{diags:?}");
+        archive
+    };
+    let plain = bundle("plain.tar.gz", &[]);
+    let hidden = bundle("hidden.tar.gz", &["--obfuscate"]);
+    let map = fs::read_to_string(folder.path().join("hidden.tar.gz.map.json")).unwrap();
+    let map: Value = serde_json::from_str(&map).unwrap();
+    let originals: BTreeMap<String, String> = ["names", "interfaces", "macs", "ipv4", "ipv6"]
+        .iter()
+        .flat_map(|kind| map[kind].as_object().unwrap())
+        .map(|(pseudonym, original)| (pseudonym.clone(), original.as_str().unwrap().to_owned()))
+        .collect();
+    for options in [&[][..], &["conntrack", "--top", "10"]] {
+        let expected = said(&plain, options, &BTreeMap::new());
+        let found = said(&hidden, options, &originals);
+        for (expected, found) in expected.iter().zip(&found) {
+            assert_eq!(expected, found);
+        }
+        assert_eq!(expected.len(), found.len());
+        // A test of nodes that are well would hold little.
+        if options.is_empty() {
+            for check in ["bgp", "conntrack", "networkmanager"] {
+                let fails = |finding: &&String| {
+                    finding.contains(&format!("\"check\":\"{check}\""))
+                        && finding.contains("\"level\":\"fail\"")
+                };
+                assert!(expected.iter().find(fails).is_some(), "{check} finds no fault");
+            }
         }
     }
 }

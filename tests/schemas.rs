@@ -6,6 +6,8 @@
 use std::fs;
 use std::path::PathBuf;
 
+use calivet::bundle::diff::Diff;
+use calivet::bundle::inventory::{Overview, Verification};
 use calivet::bundle::manifest::Manifest;
 use calivet::checks::Report;
 use calivet::status::NodeStatus;
@@ -34,6 +36,9 @@ fn the_committed_schemas_are_those_of_the_types() {
     is_current("node-status.json", &schema::<NodeStatus>());
     is_current("manifest.json", &schema::<Manifest>());
     is_current("check.json", &schema::<Report>());
+    is_current("bundle-show.json", &schema::<Overview>());
+    is_current("bundle-verify.json", &schema::<Verification>());
+    is_current("bundle-diff.json", &schema::<Diff>());
 }
 
 /// The paths of all properties of a schema, such as `bgp.ipv4.peers[].name`.

@@ -117,7 +117,14 @@ pub struct Compressor {
 #[derive(Debug)]
 struct Encoders {
     level: Compression,
-    idle: Mutex<Vec<Compress>>,
+    idle: Mutex<Vec<Encoder>>,
+}
+
+#[derive(Debug)]
+struct Encoder {
+    compress: Compress,
+    /// Where a member grows: a buffer that grows anew for each leaves holes in memory.
+    member: Vec<u8>,
 }
 
 /// An entry whose data are coming in.
@@ -566,21 +573,24 @@ impl Encoders {
     /// One gzip member that holds `pieces` end to end. Without a time and a name, so that it depends on nothing else.
     fn gzip(&self, pieces: &[impl AsRef<[u8]>]) -> io::Result<Vec<u8>> {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut encoder = idle.unwrap_or_else(|| Compress::new_gzip(self.level, WINDOW_BITS));
-        let length: usize = pieces.iter().map(|piece| piece.as_ref().len()).sum();
-        let mut member = Vec::with_capacity(length / 6 + 64);
+        let mut encoder = idle.unwrap_or_else(|| Encoder {
+            compress: Compress::new_gzip(self.level, WINDOW_BITS),
+            member: Vec::new(),
+        });
+        let Encoder { compress, member } = &mut encoder;
+        member.clear();
         for piece in pieces {
             let mut rest = piece.as_ref();
             while !rest.is_empty() {
-                rest = &rest[feed(&mut encoder, rest, &mut member, FlushCompress::None)?.0..];
+                rest = &rest[feed(compress, rest, member, FlushCompress::None)?.0..];
             }
         }
-        while feed(&mut encoder, &[], &mut member, FlushCompress::Finish)?.1 != Status::StreamEnd {}
-        encoder.reset();
+        while feed(compress, &[], member, FlushCompress::Finish)?.1 != Status::StreamEnd {}
+        compress.reset();
+        // It may wait a while for its turn: no larger than it is.
+        let whole = member.as_slice().to_vec();
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(encoder);
-        // It may wait a while for its turn.
-        member.shrink_to_fit();
-        Ok(member)
+        Ok(whole)
     }
 }
 

@@ -20,6 +20,8 @@
 //! says before what it says itself, and what is not about BGP is passed over. Of a password only its presence is kept,
 //! so that a redacted file says the same as the original.
 
+use std::collections::HashMap;
+
 /// What a configuration says of BGP.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Configuration {
@@ -57,6 +59,8 @@ pub struct Session {
     pub has_ttl_security: bool,
     /// Whether it is configured to be down.
     pub is_disabled: bool,
+    /// The node whose session it is, where confd noted it (before Calico 3.33).
+    pub node: Option<String>,
 }
 
 /// The port of BGP.
@@ -110,7 +114,32 @@ pub fn parse(text: &str) -> Configuration {
             other => statement.push(other),
         }
     }
+    let nodes = noted(text);
+    for session in &mut configuration.peers {
+        session.node = nodes.get(session.name.as_str()).map(ToString::to_string);
+    }
     configuration
+}
+
+/// The nodes that comments name, by the protocols that follow them:
+///
+/// ```text
+/// # For peer /bgp/v1/host/node-2/ip_addr_v4
+/// protocol bgp Mesh_10_192_0_3 from bgp_template {
+/// ```
+fn noted(text: &str) -> HashMap<&str, &str> {
+    let mut nodes = HashMap::new();
+    let mut node = None;
+    for line in text.lines().map(str::trim) {
+        if let Some(key) = line.strip_prefix("# For peer ") {
+            node = key.split_once("/host/").and_then(|(_, rest)| rest.split('/').next());
+        } else if let Some(rest) = line.strip_prefix("protocol bgp ")
+            && let (Some(name), Some(node)) = (rest.split_whitespace().next(), node.take())
+        {
+            nodes.insert(name, node);
+        }
+    }
+    nodes
 }
 
 /// The tokens up to the brace that closes a block which was just opened.

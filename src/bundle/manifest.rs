@@ -65,8 +65,22 @@ pub struct Manifest {
     /// run was ended before that.
     #[serde(default)]
     pub secrets: Option<Learning>,
+    /// When it was redacted once more by `bundle redact`, and by what; the items' counts are sums.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub redacted_again: Vec<Again>,
     /// What happened to each item.
     pub items: Vec<Collected>,
+}
+
+/// One run of `bundle redact`.
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
+pub struct Again {
+    /// When.
+    pub time: Timestamp,
+    /// By what.
+    pub tool: Tool,
+    /// How many secrets were learned from the bundle itself, and searched for in all of it.
+    pub values: u64,
 }
 
 /// A subject of the node, such as its routes, before the run and after it.
@@ -112,16 +126,24 @@ pub struct Tool {
     pub version: String,
 }
 
+impl Tool {
+    /// This program.
+    #[must_use]
+    pub fn this() -> Self {
+        Self {
+            name: env!("CARGO_PKG_NAME").to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+}
+
 impl Manifest {
     /// What is known when a run begins.
     #[must_use]
     pub fn opening(node: impl Into<String>, started: Timestamp, options: Value) -> Self {
         Self {
             schema_version: SCHEMA_VERSION,
-            tool: Tool {
-                name: env!("CARGO_PKG_NAME").to_owned(),
-                version: env!("CARGO_PKG_VERSION").to_owned(),
-            },
+            tool: Tool::this(),
             node: node.into(),
             started,
             finished: None,
@@ -130,6 +152,7 @@ impl Manifest {
             complete: false,
             untouched: None,
             secrets: None,
+            redacted_again: Vec::new(),
             items: Vec::new(),
         }
     }

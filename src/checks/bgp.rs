@@ -4,6 +4,7 @@
 //! BIRD's own words, the kernel's tables and a look at the peer tell which: [`peer`]. What is said as certain is so;
 //! where two causes fit, the likelier one is called likely.
 
+mod cluster;
 mod daemon;
 mod facts;
 mod firewall;
@@ -33,6 +34,7 @@ pub(super) const CHECK: Check = Check {
         },
         Kind { id: "bgp.liveness", passes: "The liveness probe of calico/node finds BIRD live." },
         Kind { id: "bgp.routes", passes: "The kernel has the routes that BIRD gives it." },
+        Kind { id: "bgp.datastore", passes: "BIRD runs what the datastore says." },
     ],
     reads,
     later: |_, _| Rows::default(),
@@ -59,10 +61,14 @@ const READ: &[&str] = &[
     "network/sockets.json",
     firewall::PATH,
     looks::PATH,
+    "datastore/bgpconfigurations.json",
+    "datastore/bgppeers.json",
+    "datastore/ippools.json",
+    "datastore/nodes.json",
 ];
 
 fn reads(node: &Node, asked: &Asked) -> Rows {
-    let mut rows = collectors::at(node, READ);
+    let mut rows = collectors::briefly(collectors::at(node, READ));
     rows.artifacts.retain(|row| row.path() != looks::PATH);
     rows.artifacts.push(collectors::probes(node, asked.probe));
     rows
@@ -74,6 +80,7 @@ fn judge(evidence: &Evidence, asked: &Asked) -> Vec<Finding> {
     findings.extend(peer::judge(&facts));
     findings.extend(probes::judge(&facts));
     findings.extend(routes::judge(&facts));
+    findings.extend(cluster::judge(&facts));
     findings
 }
 

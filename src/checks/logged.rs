@@ -117,13 +117,24 @@ fn overview(subject: &Subject<'_>, errors: &[&&Message]) -> String {
     let warnings = count(subject, |severity| severity == Severity::Warning);
     let found = match (kinds, recent) {
         (0, _) => "no error".to_owned(),
-        (_, 0) => format!("{all} errors of {kinds} kinds, none in the last hour"),
-        _ => format!("{all} errors of {kinds} kinds, {recent} in the last hour"),
+        (_, 0) => format!("{}, none in the last hour", errors_of(all, kinds)),
+        _ => format!("{}, {recent} in the last hour", errors_of(all, kinds)),
     };
     let shown = if kinds > SHOWN { format!(" ({SHOWN} kinds are shown)") } else { String::new() };
     let unread = subject.files.iter().filter(|file| file.unread.is_some()).count();
     let unread = if unread > 0 { format!("; {unread} files were not read") } else { String::new() };
-    format!("{found}{shown}, {warnings} warnings in {lines} lines{since} ({files}, {part}){unread}")
+    format!(
+        "{found}{shown}, {} in {lines} lines{since} ({files}, {part}){unread}",
+        if warnings == 1 { "1 warning".to_owned() } else { format!("{warnings} warnings") }
+    )
+}
+
+fn errors_of(all: u64, kinds: usize) -> String {
+    match (all, kinds) {
+        (1, _) => "1 error".to_owned(),
+        (_, 1) => format!("{all} errors of one kind"),
+        _ => format!("{all} errors of {kinds} kinds"),
+    }
 }
 
 /// Bytes with one digit behind the point.

@@ -18,7 +18,7 @@ async fn items(
     let host = Arc::new(Host::live(root, Duration::from_secs(20)));
     let (sender, mut received) = mpsc::channel(1);
     let redactor = Arc::new(Redactor::new(&Secrets::default()));
-    let mut run = Run::new(host, redactor, 1, None, sender, stop);
+    let mut run = Run::new(host, redactor, 1, 2, None, sender, stop);
     change(&mut run);
     let task = |path| Task { collector: "test", work: Work::Artifacts(vec![Artifact::file(path)]) };
     let running = tokio::spawn(run.run(files.iter().copied().map(task).collect(), 2));

@@ -13,6 +13,7 @@ pub(super) const COLLECTOR: Collector = Collector {
         let mut artifacts = health(node);
         artifacts.push(metrics(node));
         artifacts.extend(conntrack::bpf_sizes(node));
+        artifacts.extend(process_status(node));
         Rows { artifacts, trees: Vec::new() }
     },
 };
@@ -27,6 +28,12 @@ const METRICS_PORT: u16 = 9091;
 pub(super) fn health(node: &Node) -> Vec<Artifact> {
     let port = port(node, "FELIX_HEALTHPORT").unwrap_or(HEALTH_PORT);
     vec![get("felix/liveness", port, "/liveness"), get("felix/readiness", port, "/readiness")]
+}
+
+/// What the kernel says of Felix's process: among the rest, what it may do.
+pub(super) fn process_status(node: &Node) -> Option<Artifact> {
+    let pid = node.agent(Agent::Felix)?.pid;
+    Some(Artifact::file_at(format!("/proc/{pid}/status")).public())
 }
 
 /// What it counts, where it serves that.

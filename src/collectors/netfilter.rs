@@ -22,6 +22,8 @@ pub(super) const COLLECTOR: Collector = Collector {
         LEGACY_NAMES6,
         Artifact::file("/proc/net/ip_tables_matches").public(),
         Artifact::file("/proc/net/ip_tables_targets").public(),
+        Artifact::file("/proc/net/ip6_tables_matches").public(),
+        Artifact::file("/proc/net/ip6_tables_targets").public(),
         conntrack::PROC_ROW,
         conntrack::MODES_ROW,
         Artifact::file("/proc/net/stat/synproxy").public(),

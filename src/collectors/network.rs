@@ -54,6 +54,7 @@ pub(super) const COLLECTOR: Collector = Collector {
         Artifact::file("/proc/net/udp6").public(),
         Artifact::file("/proc/net/raw").public(),
         Artifact::file("/proc/net/stat/arp_cache").public(),
+        Artifact::file("/proc/net/stat/ndisc_cache").public(),
         Artifact::file("/proc/net/stat/rt_cache").public(),
     ],
     trees: &[],

@@ -29,6 +29,7 @@ pub(crate) fn full() -> Node {
         legacy_iptables: true,
         legacy_ip6tables: true,
         modules: None,
+        release: "6.1.0-13-amd64".to_owned(),
         ebpf: true,
         systemd: true,
         log_dir: PathBuf::from("/var/log/calico"),
@@ -83,11 +84,12 @@ fn files_and_folders_are_absolute_and_questions_are_single_lines() {
                 | Source::Settings
                 | Source::Netlink(_)
                 | Source::NetworkManager
+                | Source::Probe { .. }
                 | Source::Environment { .. }
                 | Source::Clock
                 | Source::FileSystems
                 | Source::Certificates { .. }
-                | Source::Probe { .. } => {}
+                | Source::Datastore { .. } => {}
             }
         }
         for tree in rows(collector, &full()).trees {
@@ -105,7 +107,14 @@ fn the_evidence_of_the_status_is_what_a_bundle_holds() {
         .flat_map(|collector| artifacts(collector, &node))
         .map(|artifact| artifact.path().into_owned())
         .collect();
-    let asked = [status(), vec![AGENTS], health(&node), routes(), FIRST.to_vec()].concat();
+    let release = crate::host::Reading {
+        bytes: node.release.clone().into_bytes(),
+        ..crate::host::Reading::begin()
+    };
+    let evidence = [(kernel::RELEASE.path().into_owned(), release)].into_iter().collect();
+    let then = then(&evidence);
+    assert_eq!(then.len(), 1);
+    let asked = [status(), vec![AGENTS], health(&node), routes(), FIRST.to_vec(), then].concat();
     for artifact in asked {
         assert!(held.contains(artifact.path().as_ref()), "{} is in no bundle", artifact.path());
     }

@@ -1,6 +1,5 @@
 //! `calivet check`: what is wrong with this node.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +15,7 @@ use crate::cli::{self, FailOn, Format, Options, Subject};
 use crate::collectors::{self, Node, Rows};
 use crate::fix::{self, Applied, Effect, Step};
 use crate::host::{Artifact, Evidence, Host, Outcome, Tree};
+use crate::kernel;
 use crate::output::{self, Output, findings};
 
 /// The bound on one question: what a person waits for at a prompt.
@@ -26,6 +26,8 @@ const JUDGING: Duration = Duration::from_secs(10);
 const AGAIN: Duration = Duration::from_secs(2);
 /// The most that is read of a file of suppressions.
 const SUPPRESSIONS_BYTES: u64 = 1 << 20;
+/// The most that is read of a kernel's configuration: those of distributions have 300 KB.
+const CONFIG_BYTES: u64 = 4 << 20;
 
 /// Judges, and with `--fix` mends and judges again.
 pub(super) async fn run(
@@ -42,7 +44,7 @@ pub(super) async fn run(
     }
     let wanted = Wanted {
         checks: chosen(args)?,
-        asked: asked(options, args),
+        asked: asked(options, args).await?,
         suppressions: match &args.suppressions {
             Some(file) => read_suppressions(file).await?,
             None => Vec::new(),
@@ -105,17 +107,33 @@ fn chosen(args: &cli::Check) -> anyhow::Result<Vec<&'static Check>> {
     Ok(CHECKS.iter().filter(is_chosen).collect())
 }
 
-/// The findings that the user knows and accepts. The file is the user's, whatever host is looked at.
+/// `node checksystem`: the check alone, as `check system` has it.
+pub(super) async fn system(
+    options: &Options,
+    args: &cli::System,
+    output: Output,
+) -> anyhow::Result<Exit> {
+    let args = cli::Check::of(Subject::System(args.clone()));
+    run(options, &args, output).await
+}
+
+/// The findings that the user knows and accepts.
 async fn read_suppressions(file: &Path) -> anyhow::Result<Vec<Suppression>> {
     let context = || format!("failed to read the suppressions in {}", file.display());
-    let path = std::path::absolute(file).with_context(context)?;
-    let artifact = Artifact::file_at(path.display().to_string()).at_most(SUPPRESSIONS_BYTES);
+    let bytes = read_own(file, SUPPRESSIONS_BYTES).await.with_context(context)?;
+    suppressions::parse(&String::from_utf8_lossy(&bytes)).with_context(context)
+}
+
+/// Reads a file that is the user's, whatever host is looked at.
+async fn read_own(file: &Path, max_bytes: u64) -> anyhow::Result<Vec<u8>> {
+    let path = std::path::absolute(file)?;
+    let artifact = Artifact::file_at(path.display().to_string()).at_most(max_bytes);
     let reading = Host::live(Path::new("/"), TIMEOUT).read(&artifact).await;
     if reading.outcome != Outcome::Ok {
         let reason = reading.reason.unwrap_or_else(|| reading.outcome.to_string());
-        return Err(anyhow::anyhow!(reason).context(context()));
+        return Err(anyhow::anyhow!(reason));
     }
-    suppressions::parse(&String::from_utf8_lossy(&reading.bytes)).with_context(context)
+    Ok(reading.bytes)
 }
 
 /// What is to be found out.
@@ -135,6 +153,13 @@ impl Wanted {
         let over = suppressions::apply(suppressions, &mut findings, host.time());
         (Report::new(name, host.time(), findings), over)
     }
+}
+
+/// What all checks make of a host by default.
+pub(super) async fn all(host: &Host) -> Report {
+    let checks = CHECKS.iter().collect();
+    let wanted = Wanted { checks, asked: Asked::default(), suppressions: Vec::new() };
+    wanted.report(host).await.0
 }
 
 /// Lets the checks judge side by side: one that fails or hangs is unknown and holds up no other.
@@ -162,7 +187,7 @@ pub(super) async fn judge(
 async fn gather(host: &Host, checks: &[&Check], asked: &Asked) -> (Option<String>, Evidence) {
     let mut evidence = host.evidence(collectors::FIRST, &[]).await;
     evidence.extend(host.evidence(&collectors::then(&evidence), &[]).await);
-    let node = Node::from_evidence(&evidence);
+    let node = Node { config: asked.config.clone(), ..Node::from_evidence(&evidence) };
     let rows = checks.iter().map(|check| (check.reads)(&node, asked)).collect();
     read(host, rows, &mut evidence).await;
     if let Some(interval) = asked.interval {
@@ -180,12 +205,20 @@ async fn gather(host: &Host, checks: &[&Check], asked: &Asked) -> (Option<String
 async fn read(host: &Host, rows: Vec<Rows>, evidence: &mut Evidence) {
     let mut artifacts: Vec<Artifact> = Vec::new();
     let mut trees: Vec<Tree> = Vec::new();
-    let mut paths = BTreeSet::new();
     for rows in rows {
-        artifacts.extend(rows.artifacts.into_iter().filter(|artifact| {
-            let path = artifact.path().into_owned();
-            evidence.get(&path).is_none() && paths.insert(path)
-        }));
+        for artifact in rows.artifacts {
+            if evidence.get(&artifact.path()).is_some() {
+                continue;
+            }
+            match artifacts.iter_mut().find(|known| known.path() == artifact.path()) {
+                // The check that waits longest decides; without a limit, it is the host's own.
+                Some(known) => {
+                    known.max_time =
+                        known.max_time.zip(artifact.max_time).map(|(one, other)| one.max(other));
+                }
+                None => artifacts.push(artifact),
+            }
+        }
         for tree in rows.trees {
             if !trees.contains(&tree) {
                 trees.push(tree);
@@ -224,20 +257,20 @@ async fn mend(
 }
 
 /// What the user asked for, with the defaults of the subjects that were not named.
-fn asked(options: &Options, args: &cli::Check) -> Asked {
+async fn asked(options: &Options, args: &cli::Check) -> anyhow::Result<Asked> {
     let mut asked =
         Asked { probe: !args.no_probe, config: options.config.clone(), ..Asked::default() };
     match &args.subject {
-        None
-        | Some(
-            Subject::Bgp
-            | Subject::Certificates
-            | Subject::Disk
-            | Subject::Environment
-            | Subject::Felix
-            | Subject::Logs
-            | Subject::Time,
-        ) => {}
+        Some(Subject::System(system)) => {
+            if let Some(file) = &system.kernel_config {
+                let shown = file.display();
+                let context = || format!("failed to read the kernel's configuration in {shown}");
+                let bytes = read_own(file, CONFIG_BYTES).await.with_context(context)?;
+                let is_one = kernel::Config::read(&bytes).is_some();
+                anyhow::ensure!(is_one, "{shown} is no configuration of a kernel");
+                asked.kernel_config = Some(Arc::new((bytes, shown.to_string())));
+            }
+        }
         Some(Subject::Conntrack(conntrack)) => {
             asked.interval = conntrack.interval;
             asked.warn_percent = conntrack.warn;
@@ -248,13 +281,17 @@ fn asked(options: &Options, args: &cli::Check) -> Asked {
         Some(Subject::NetworkManager(networkmanager)) => {
             asked.interfaces.clone_from(&networkmanager.interface);
         }
+        // The others have no options of their own.
+        _ => {}
     }
-    asked
+    Ok(asked)
 }
 
 /// The check that a subject is.
 const fn name(subject: &Subject) -> &'static str {
     match subject {
+        Subject::Interfaces => "interfaces",
+        Subject::Routes => "routes",
         Subject::Bgp => "bgp",
         Subject::Certificates => "certificates",
         Subject::Disk => "disk",
@@ -264,6 +301,9 @@ const fn name(subject: &Subject) -> &'static str {
         Subject::Conntrack(_) => "conntrack",
         Subject::Environment => "environment",
         Subject::NetworkManager(_) => "networkmanager",
+        Subject::Datastore => "datastore",
+        Subject::System(_) => "system",
+        Subject::Sysctl => "sysctl",
     }
 }
 

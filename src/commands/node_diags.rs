@@ -24,6 +24,7 @@ use jiff::Timestamp;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::sync::{mpsc, watch};
 
+use self::judged::Judged;
 use self::learn::Learned;
 use self::obfuscation::Obfuscation;
 use self::record::Recorder;
@@ -133,7 +134,9 @@ impl Diags<'_> {
         writer.add("manifest.json", opening.to_json()?, Timestamp::now()).await?;
         let max_bytes = args.max_size.map(|size| size.as_u64());
         let stop = self.stop.clone();
-        let mut recorder = Recorder::new(writer, &node, host.time(), max_bytes, stop, output);
+        let judged = Judged::new(&node, |path| redactor.redact_name(path));
+        let mut recorder =
+            Recorder::new(writer, &node, host.time(), max_bytes, stop, judged, output);
 
         let (items, received) = mpsc::channel(1);
         let oldest_log = args.since.and_then(|since| host.time().checked_sub(since).ok());
@@ -142,6 +145,7 @@ impl Diags<'_> {
             Arc::clone(&host),
             redacted,
             jobs(args),
+            large(args),
             oldest_log,
             items,
             self.stop.subscribe(),
@@ -312,6 +316,12 @@ fn side_by_side() -> usize {
 /// Threads that compress by default at most: each holds some 2 MiB, and what is read does not come quicker than these
 /// take it.
 const MOST_JOBS: usize = 4;
+
+/// Items beyond half a MiB that are under way at once: some more than a few threads compress, so that one that
+/// hangs holds up none. Of a bundle that may not grow beyond a size all may: there none must wait for one behind it.
+fn large(args: &cli::NodeDiags) -> usize {
+    if args.max_size.is_some() { usize::MAX } else { jobs(args).saturating_add(2).min(MOST_JOBS) }
+}
 
 /// Threads that compress, and as many that redact: half of the cores, for a sick node is not to be loaded.
 fn jobs(args: &cli::NodeDiags) -> usize {

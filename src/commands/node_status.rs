@@ -58,7 +58,7 @@ pub(super) async fn run(
 }
 
 /// Reads what the status rests on, all at once.
-async fn evidence(host: &Host, with_routes: bool) -> Evidence {
+pub(super) async fn evidence(host: &Host, with_routes: bool) -> Evidence {
     let mut rows = collectors::status();
     if with_routes {
         rows.extend(collectors::routes());

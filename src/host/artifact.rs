@@ -6,11 +6,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::netlink;
 use super::pattern::{Match, Patterns};
 use crate::archive;
+use crate::datastore::Question;
 
 /// One piece of host state: how it is asked for, where a bundle keeps it, what it may cost.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +25,8 @@ pub struct Artifact {
     pub max_bytes: u64,
     /// The longest that it may take. `None`: the host's own bound on one question.
     pub max_time: Option<Duration>,
+    /// Of a log found in a [`Tree`], lines that were written before this are not wanted.
+    pub since: Option<Timestamp>,
     /// What it may give away.
     pub sensitivity: Sensitivity,
 }
@@ -105,6 +109,13 @@ pub enum Source {
         /// BIRD's configuration files, which tell this node's end of each session.
         configurations: Cow<'static, [Cow<'static, str>]>,
     },
+    /// A question to the datastore, by the settings that calicoctl would use, as JSON.
+    Datastore {
+        /// What is asked.
+        question: Question,
+        /// calicoctl's configuration file; empty: the default one.
+        config: Cow<'static, Path>,
+    },
 }
 
 /// Which processes are wanted. Reading them costs the kernel some 10 microseconds for each file of each.
@@ -147,6 +158,7 @@ impl Artifact {
             source,
             max_bytes: DEFAULT_MAX_BYTES,
             max_time: None,
+            since: None,
             sensitivity: Sensitivity::Private,
         }
     }
@@ -237,6 +249,10 @@ impl Artifact {
                 "connections to BGP peers that are down".to_owned()
             }
             Source::Probe { connect: false, .. } => "routes to BGP peers that are down".to_owned(),
+            Source::Datastore { question: Question::Health, .. } => "datastore".to_owned(),
+            Source::Datastore { question: Question::All(resource), .. } => {
+                format!("datastore: {}", resource.plural())
+            }
         }
     }
 }

@@ -3,12 +3,13 @@
 //! What the manifest says of an item is given again: its outcome, reason, place and times. What it does not
 //! say is not made up: a bundle that was cut, or that another tool wrote, says so in [`Bundle::warnings`].
 
+mod filling;
+mod logs;
 mod manifest;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,32 +17,21 @@ use std::time::Duration;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
+use self::filling::Filling;
 use self::manifest::{Item, Manifest};
 use super::pattern::{Match, Patterns};
 use super::{Artifact, Found, Listing, Outcome, Reading, Tree};
-use crate::archive::reader::{self, Contents, Ending, Limits, Member, ReadError};
+use crate::archive::reader::{self, Contents, Ending, Limits, Member, ReadError, Refusal, Visit};
 use crate::archive::{FOLDER, entry_path};
-
-/// The most bytes kept of one entry.
-const MAX_ENTRY: u64 = 16 << 20;
-
-/// The most bytes kept of all entries.
-const MAX_ALL: u64 = 128 << 20;
-
-/// The most bytes of paths that are kept, each with what a map needs for it.
-const MAX_PATHS: usize = 32 << 20;
-
-/// Logs are listed, not kept: nothing is judged by them, and they are most of a bundle.
-const LOGS: &str = "logs/";
-
-/// What of them checks rest on: the kernel's log, and the names of pods.
-const READ_LOGS: [&str; 2] = ["logs/kernel.log", "logs/pods_listing"];
 
 /// A bundle in memory, without its logs.
 #[derive(Debug)]
 pub struct Bundle {
     manifest: Option<Manifest>,
     entries: BTreeMap<String, Entry>,
+    /// Entries that are not looked at: what they are called and why, the first hundred.
+    refused: Vec<Refusal>,
+    repeated: Vec<String>,
     /// The bundle's end is missing or not to be trusted, so that what it lacks may have been there: a sentence.
     cut: Option<String>,
     warnings: Vec<String>,
@@ -55,6 +45,30 @@ struct Entry {
     bytes: Vec<u8>,
     /// Why `bytes` is not all of it.
     lacking: Option<(Outcome, String)>,
+    /// What [`Look::Digests`] is for.
+    sha256: Option<String>,
+}
+
+/// How closely the files of a bundle are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// Their content is kept, but for logs: the bundle is a host.
+    Content,
+    /// Only the manifest's is.
+    Index,
+    /// The same, and of each the SHA-256 is computed.
+    Digests,
+}
+
+/// A file of a bundle, as it was looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct File<'a> {
+    /// Relative to `diagnostics/`.
+    pub path: &'a str,
+    /// How many the archive says it has.
+    pub bytes: u64,
+    /// SHA-256 in hexadecimal, if [`Look::Digests`] was asked for and it could be read to its end.
+    pub sha256: Option<&'a str>,
 }
 
 /// Why a bundle cannot be opened.
@@ -83,27 +97,13 @@ impl Bundle {
     /// Opens a bundle: its tar.gz, or the folder it was unpacked to (or the `diagnostics` folder in that).
     /// Reads all of it once.
     pub fn open(path: &Path) -> Result<Self, BundleError> {
-        if let Err(source) = path.metadata() {
-            return Err(match source.kind() {
-                std::io::ErrorKind::NotFound => BundleError::NotFound { path: path.to_owned() },
-                _ => BundleError::Unreadable(ReadError::Open { path: path.to_owned(), source }),
-            });
-        }
-        let (root, prefix) =
-            if path.is_dir() { (unpacked(path)?, "") } else { (path.to_owned(), FOLDER) };
-        let mut filling = Filling::default();
-        let contents = reader::read(&root, Limits::default(), &mut |member, data| {
-            filling.take(member, data, prefix)
-        })
-        .map_err(BundleError::Unreadable)?;
-        if filling.entries.is_empty() {
-            let reason = match contents.ending {
-                Ending::Damaged(reason) => reason,
-                Ending::Truncated => "it is cut before its first entry ends".to_owned(),
-                _ => format!("it has nothing in a folder {FOLDER}"),
-            };
-            return Err(BundleError::NotABundle { path: path.to_owned(), reason });
-        }
+        Self::look(path, Look::Content)
+    }
+
+    /// The same, as closely as is wanted.
+    pub fn look(path: &Path, look: Look) -> Result<Self, BundleError> {
+        let mut filling = Filling::new(look);
+        let contents = walk(path, &mut |member, data| filling.take(member, data))?;
         Ok(filling.finish(contents))
     }
 
@@ -111,9 +111,14 @@ impl Bundle {
     #[must_use]
     pub fn read(&self, artifact: &Artifact) -> Reading {
         // An archive's names went through this.
-        let path = entry_path(artifact.path().as_bytes());
-        let item = self.manifest.as_ref().and_then(|manifest| manifest.items.get(&path));
-        let mut reading = match (item, self.entries.get(&path)) {
+        self.at(&entry_path(artifact.path().as_bytes()))
+    }
+
+    /// The same of the artifact that the bundle keeps at `path`.
+    #[must_use]
+    pub fn at(&self, path: &str) -> Reading {
+        let item = self.manifest.as_ref().and_then(|manifest| manifest.items.get(path));
+        let mut reading = match (item, self.entries.get(path)) {
             (Some(item), Some(entry)) => item.reading(entry),
             (Some(item), None) => item.reading_without_entry(self.cut.as_deref()),
             (None, Some(entry)) => {
@@ -145,7 +150,8 @@ impl Bundle {
     /// The files that the bundle holds of a tree of the host's, beneath `host/`.
     #[must_use]
     pub fn list(&self, tree: &Tree) -> Listing {
-        let folder = format!("{}/", entry_path(tree.path().as_bytes()));
+        let path = entry_path(tree.path().as_bytes());
+        let folder = format!("{path}/");
         let patterns = Patterns::of(tree);
         let items = self.manifest.iter().flat_map(|manifest| manifest.items.iter());
         let mut found = BTreeMap::new();
@@ -165,11 +171,19 @@ impl Bundle {
             let is_wanted = patterns.matches(&components) == Match::Whole;
             is_wanted.then(|| Found { path: path.into(), refusal, link, bytes, modified })
         });
-        Listing {
-            found: found.collect(),
-            outcome: if self.cut.is_some() { Outcome::Interrupted } else { Outcome::Ok },
-            reason: self.cut.clone(),
-        }
+        let found: Vec<Found> = found.collect();
+        // What was said on the node of the folder as a whole.
+        let account = self.manifest.as_ref().and_then(|manifest| manifest.items.get(&path));
+        let (outcome, reason) = match (account, &self.cut) {
+            (Some(item), _) if item.outcome != Outcome::Ok => (item.outcome, item.reason.clone()),
+            (_, Some(cut)) => (Outcome::Interrupted, Some(cut.clone())),
+            // That the host had no such thing is a claim which only a manifest makes.
+            _ if found.is_empty() && self.manifest.is_none() => {
+                (Outcome::Skipped, Some("the bundle does not hold it".to_owned()))
+            }
+            _ => (Outcome::Ok, None),
+        };
+        Listing { found, outcome, reason }
     }
 
     /// When the bundle was begun; of one without a manifest, when its youngest file changed.
@@ -186,11 +200,89 @@ impl Bundle {
         self.manifest.as_ref()?.node.as_deref()
     }
 
+    /// Whether it says itself what was asked, and what was answered.
+    #[must_use]
+    pub const fn has_manifest(&self) -> bool {
+        self.manifest.is_some()
+    }
+
+    /// Whether the manifest says what happened to the item at `path`.
+    #[must_use]
+    pub fn lists(&self, path: &str) -> bool {
+        self.manifest.as_ref().is_some_and(|manifest| manifest.items.contains_key(path))
+    }
+
+    /// The files that the bundle holds, in the order of their paths.
+    pub fn files(&self) -> impl Iterator<Item = File<'_>> {
+        self.entries.iter().map(|(path, entry)| File {
+            path,
+            bytes: entry.size,
+            sha256: entry.sha256.as_deref(),
+        })
+    }
+
+    /// The manifest's own text, if it is there and whole.
+    #[must_use]
+    pub fn manifest_json(&self) -> Option<&[u8]> {
+        let entry = self.entries.get(manifest::PATH).filter(|entry| entry.lacking.is_none());
+        entry.map(|entry| entry.bytes.as_slice())
+    }
+
+    /// Why the bundle's end is missing or not to be trusted, if it is so.
+    #[must_use]
+    pub fn cut(&self) -> Option<&str> {
+        self.cut.as_deref()
+    }
+
+    /// Entries that are not looked at, the first hundred: links, devices, paths that lead out.
+    #[must_use]
+    pub fn refused(&self) -> &[Refusal] {
+        &self.refused
+    }
+
+    /// The paths of entries that have the name of another and are not looked at, the first hundred.
+    #[must_use]
+    pub fn repeated(&self) -> &[String] {
+        &self.repeated
+    }
+
     /// What is wrong with the bundle itself: sentences for a person.
     #[must_use]
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
+}
+
+/// Shows each file of a bundle in the order of the archive, under its path relative to `diagnostics/`. The manifest and
+/// the summary come twice: short at the beginning, whole at the end. See [`reader::Visit`].
+///
+/// # Errors
+/// There is no bundle at `path`, or nothing in it can be read.
+pub fn walk(path: &Path, visit: Visit<'_>) -> Result<Contents, BundleError> {
+    if let Err(source) = path.metadata() {
+        return Err(match source.kind() {
+            std::io::ErrorKind::NotFound => BundleError::NotFound { path: path.to_owned() },
+            _ => BundleError::Unreadable(ReadError::Open { path: path.to_owned(), source }),
+        });
+    }
+    let (root, prefix) =
+        if path.is_dir() { (unpacked(path)?, "") } else { (path.to_owned(), FOLDER) };
+    let mut is_empty = true;
+    let contents = reader::read(&root, Limits::default(), &mut |member, data| {
+        let Some(path) = member.path.strip_prefix(prefix) else { return ControlFlow::Continue(()) };
+        is_empty = false;
+        visit(&Member { path: path.to_owned(), ..*member }, data)
+    })
+    .map_err(BundleError::Unreadable)?;
+    if is_empty {
+        let reason = match contents.ending {
+            Ending::Damaged(reason) => reason,
+            Ending::Truncated => "it is cut before its first entry ends".to_owned(),
+            _ => format!("it has nothing in a folder {FOLDER}"),
+        };
+        return Err(BundleError::NotABundle { path: path.to_owned(), reason });
+    }
+    Ok(contents)
 }
 
 /// The folder that holds the files, given that or the one above it.
@@ -204,141 +296,6 @@ fn unpacked(path: &Path) -> Result<PathBuf, BundleError> {
     } else {
         let reason = format!("it has neither {FOLDER} nor {}", manifest::PATH);
         Err(BundleError::NotABundle { path: path.to_owned(), reason })
-    }
-}
-
-/// A bundle that is being read.
-#[derive(Default)]
-struct Filling {
-    entries: BTreeMap<String, Entry>,
-    /// The entry seen last.
-    last: String,
-    /// Bytes kept of entries and of their paths.
-    kept: u64,
-    paths: usize,
-    /// Second entries of a name.
-    repeated: u64,
-    full: bool,
-}
-
-impl Filling {
-    fn take(&mut self, member: &Member, data: &mut dyn Read, prefix: &str) -> ControlFlow<()> {
-        let Some(path) = member.path.strip_prefix(prefix) else { return ControlFlow::Continue(()) };
-        let is_manifest = path == manifest::PATH;
-        if let Some(first) = self.entries.get(path) {
-            // These two are written short at the beginning and whole at the end. Of any other, which one would
-            // be true?
-            if !is_manifest && path != "summary.txt" {
-                self.repeated += 1;
-                return ControlFlow::Continue(());
-            }
-            self.kept -= first.bytes.len() as u64;
-        } else {
-            self.paths += path.len() + size_of::<(String, Entry)>();
-            if self.paths > MAX_PATHS {
-                self.full = true;
-                return ControlFlow::Break(());
-            }
-        }
-        let mut entry = Entry {
-            size: member.size,
-            modified: member.modified,
-            bytes: Vec::new(),
-            lacking: None,
-        };
-        if path.starts_with(LOGS) && !READ_LOGS.contains(&path) {
-            let reason = "logs are not read from a bundle".to_owned();
-            entry.lacking = Some((Outcome::Skipped, reason));
-        } else {
-            // The manifest is worth its room even where others took all.
-            let room = if is_manifest {
-                MAX_ENTRY
-            } else {
-                MAX_ENTRY.min(MAX_ALL - self.kept.min(MAX_ALL))
-            };
-            let read = data.take(room).read_to_end(&mut entry.bytes);
-            let count = entry.bytes.len() as u64;
-            self.kept += count;
-            entry.lacking = match read {
-                Err(error) => {
-                    Some((Outcome::Interrupted, format!("the bundle ends within it: {error}")))
-                }
-                Ok(_) if count == member.size => None,
-                // A file of an unpacked bundle that shrank.
-                Ok(_) if count < room => {
-                    Some((Outcome::Failed, "it is shorter than it was".to_owned()))
-                }
-                Ok(_) => {
-                    let reason = format!("{count} of its {} bytes are kept in memory", member.size);
-                    Some((Outcome::Truncated, reason))
-                }
-            };
-        }
-        // A last manifest that is cut does not replace a first that is whole.
-        if entry.lacking.is_none() || !self.entries.contains_key(path) {
-            path.clone_into(&mut self.last);
-            self.entries.insert(path.to_owned(), entry);
-        }
-        ControlFlow::Continue(())
-    }
-
-    fn finish(mut self, contents: Contents) -> Bundle {
-        let mut warnings = Vec::new();
-        let mut cut = match contents.ending {
-            Ending::Whole => None,
-            Ending::Left if self.full => Some("it has more entries than are looked at".to_owned()),
-            Ending::Left | Ending::Truncated => Some("the bundle's end is missing".to_owned()),
-            Ending::Damaged(reason) => {
-                // gzip's checksum stands behind the data that it is of.
-                if let Some(entry) = self.entries.get_mut(&self.last) {
-                    let reason = format!("the bundle is damaged in it or after it: {reason}");
-                    entry.lacking.get_or_insert((Outcome::Failed, reason));
-                }
-                Some(format!("the bundle is damaged: {reason}"))
-            }
-            Ending::TooLarge(reason) => {
-                Some(format!("the bundle is larger than is read: {reason}"))
-            }
-        };
-        warnings.extend(cut.clone());
-        if let Some(first) = contents.refused.first() {
-            let (count, path, reason) = (contents.refused_total, &first.path, &first.reason);
-            warnings
-                .push(format!("{count} entries are not read, the first of them {path}: {reason}"));
-        }
-        if self.repeated > 0 {
-            warnings.push(format!(
-                "{} entries have the name of another and are not read",
-                self.repeated
-            ));
-        }
-        let manifest = match self.entries.get(manifest::PATH) {
-            None => {
-                warnings.push(
-                    "the bundle has no manifest: how its items were read is not known".to_owned(),
-                );
-                None
-            }
-            Some(Entry { lacking: Some((_, reason)), .. }) => {
-                warnings.push(format!("the bundle's manifest is not whole: {reason}"));
-                None
-            }
-            Some(entry) => match Manifest::parse(&entry.bytes) {
-                Ok(manifest) => Some(manifest),
-                Err(error) => {
-                    warnings.push(format!("the bundle's manifest cannot be read: {error}"));
-                    None
-                }
-            },
-        };
-        if let Some(manifest) = &manifest {
-            warnings.extend(manifest.warnings());
-            if manifest.finished.is_none() && cut.is_none() {
-                cut = Some("the bundle was never finished".to_owned());
-                warnings.extend(cut.clone());
-            }
-        }
-        Bundle { manifest, entries: self.entries, cut, warnings }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Programs: found where only root could have put them, run by absolute path with a clean environment, and ended
 //! with their whole process group when their time is over.
 
+use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::os::fd::AsFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -46,6 +47,8 @@ pub(super) struct Program {
     /// Absolute, in the file system of `place`.
     path: PathBuf,
     arguments: Vec<String>,
+    /// Its environment, where that is not the clean one.
+    environment: Option<Vec<(OsString, OsString)>>,
 }
 
 /// Finds the program of a command line, split at blanks, on the host at `root`, or, if the host lacks it, in the
@@ -62,7 +65,7 @@ pub(super) async fn find(
     let arguments = words.collect();
     let looking = move || find_now(&root, &name, &containers);
     let (place, path) = apart::answer(limit, looking).await.unwrap_or_else(|| Err(late(limit)))?;
-    Ok(Program { place, path, arguments })
+    Ok(Program { place, path, arguments, environment: None })
 }
 
 fn find_now(root: &Path, name: &str, containers: &[u32]) -> Result<(Place, PathBuf), NotRun> {
@@ -97,6 +100,15 @@ fn find_in_container(root: &Path, name: &str, pid: u32) -> Result<(Place, PathBu
 }
 
 impl Program {
+    /// The program at an absolute path of this machine, with an environment of its own.
+    pub(super) const fn here(
+        path: PathBuf,
+        arguments: Vec<String>,
+        environment: Vec<(OsString, OsString)>,
+    ) -> Self {
+        Self { place: Place::Here, path, arguments, environment: Some(environment) }
+    }
+
     /// Where it is, in words.
     fn place(&self) -> String {
         let path = self.path.display();
@@ -252,12 +264,17 @@ impl Program {
         command
             .args(&self.arguments)
             .env_clear()
-            .envs([("PATH", program::PATH), ("LC_ALL", "C"), ("LANG", "C")])
             .current_dir("/")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0);
+        match &self.environment {
+            None => command.envs([("PATH", program::PATH), ("LC_ALL", "C"), ("LANG", "C")]),
+            Some(environment) => {
+                command.envs(environment.iter().map(|(name, value)| (name, value)))
+            }
+        };
         Ok(command)
     }
 }

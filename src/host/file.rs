@@ -1,11 +1,15 @@
 //! Files, read within bounds: only regular ones, never beyond the size they had when they were opened, and of a
 //! large one head and tail.
 //!
-//! What is left out in the middle is told by a line of its own:
+//! What is left out is told by a line of its own, in the middle or, of a log of which only the last hours are wanted,
+//! at the beginning:
 //!
 //! ```text
 //! [calivet: 123456 bytes left out here]
+//! [calivet: 123456 bytes from before 2026-11-23T02:00:00Z left out here]
 //! ```
+
+mod since;
 
 use std::fmt::Display;
 use std::fs::File;
@@ -16,6 +20,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use flate2::bufread::MultiGzDecoder;
+use jiff::Timestamp;
 use nix::errno::Errno;
 use nix::fcntl::{self, OFlag};
 use nix::sys::stat::{Mode, fstat};
@@ -30,9 +35,19 @@ const NEAR: usize = 64 << 10;
 /// What comes slowly is handed on after this time even if the chunk is not full.
 const PATIENCE: Duration = Duration::from_millis(100);
 
+/// How much of a file is wanted.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted {
+    /// The most bytes.
+    pub(super) max_bytes: u64,
+    /// Of a log, no lines from before this.
+    pub(super) since: Option<Timestamp>,
+}
+
 /// Reads the file at the absolute `path` of the host at `root`; links are followed inside the root.
 pub(super) fn read(root: &Path, path: &Path, max_bytes: u64, sink: &Sink) -> Reading {
-    read_opened(beneath::open_on_host(root, path), &below(root, path), false, max_bytes, sink)
+    let wanted = Wanted { max_bytes, since: None };
+    read_opened(beneath::open_on_host(root, path), &below(root, path), false, wanted, sink)
 }
 
 /// Reads the file at `path` beneath the host's `folder`; no link is followed below the folder. If its name ends in
@@ -41,13 +56,13 @@ pub(super) fn read_leaf(
     root: &Path,
     folder: &Path,
     path: &Path,
-    max_bytes: u64,
+    wanted: Wanted,
     sink: &Sink,
 ) -> Reading {
     let opened = beneath::open_on_host(root, folder)
         .and_then(|folder| beneath::open(folder.as_fd(), path, Links::Refused));
     let packed = path.extension().is_some_and(|extension| extension == "gz");
-    read_opened(opened, &below(root, &folder.join(path)), packed, max_bytes, sink)
+    read_opened(opened, &below(root, &folder.join(path)), packed, wanted, sink)
 }
 
 /// A host's path as this machine knows it.
@@ -74,7 +89,7 @@ fn read_opened(
     opened: nix::Result<OwnedFd>,
     shown: &Path,
     packed: bool,
-    max_bytes: u64,
+    Wanted { max_bytes, since }: Wanted,
     sink: &Sink,
 ) -> Reading {
     let mut reading = Reading { place: Some(shown.display().to_string()), ..Reading::begin() };
@@ -106,12 +121,22 @@ fn read_opened(
     let size = u64::try_from(stat.st_size).unwrap_or(0);
     // The kernel's own files are made when they are looked at.
     reading.modified = beneath::modified(&stat).filter(|_| size > 0);
+    let mut older = 0;
     let result = if packed && is_gzip(&file) {
         unpacked(&file, size, max_bytes, sink)
-    } else if size > max_bytes {
-        head_and_tail(&mut file, size, max_bytes, sink)
     } else if size > 0 {
-        pump(&mut file, size, sink).map(Kept::whole)
+        if let Some(since) = since {
+            older = since::first(&file, size, reading.modified, since);
+        }
+        if let Some(since) = since.filter(|_| older > 0) {
+            let left_out = format!("{older} bytes from before {since:.0} left out");
+            if !sink.send(format!("[calivet: {left_out} here]\n").into_bytes()) {
+                (reading.outcome, reading.reason) = nobody_listens();
+                return reading;
+            }
+            reading.reason = Some(left_out);
+        }
+        bounded(&mut file, older, size, max_bytes, sink)
     } else {
         // The kernel's files say 0 and hold what they hold.
         head(&mut file, max_bytes, sink)
@@ -123,7 +148,7 @@ fn read_opened(
             reading.reason = Some(format!("larger than the {max_bytes} bytes that are kept"));
         }
         Ok(kept) if packed => reading.original_bytes = size.max(kept.bytes.min(size)),
-        Ok(kept) => reading.original_bytes = kept.bytes,
+        Ok(kept) => reading.original_bytes = older + kept.bytes,
         Err(Stop::NobodyListens) => (reading.outcome, reading.reason) = nobody_listens(),
         Err(Stop::Failed(error)) => {
             reading.outcome = match error.kind() {
@@ -228,15 +253,26 @@ fn head(from: &mut impl Read, max_bytes: u64, sink: &Sink) -> Result<Kept, Stop>
     end.map(|_| Kept::whole(sent)).map_err(Stop::Failed)
 }
 
-/// The first and the last half of what is allowed. Nothing between them is read, so a hole of a terabyte costs
-/// nothing.
-fn head_and_tail(file: &mut File, size: u64, max_bytes: u64, sink: &Sink) -> Result<Kept, Stop> {
+/// What stands from `start` on, or the first and the last half of what is allowed. Nothing between them is read, so a
+/// hole of a terabyte costs nothing.
+fn bounded(
+    file: &mut File,
+    start: u64,
+    size: u64,
+    max_bytes: u64,
+    sink: &Sink,
+) -> Result<Kept, Stop> {
+    file.seek(SeekFrom::Start(start)).map_err(Stop::Failed)?;
+    if size - start <= max_bytes {
+        return pump(file, size - start, sink).map(Kept::whole);
+    }
     let half = max_bytes / 2;
-    let head_end = last_line_end(file, half).unwrap_or(half);
+    let middle = start + half;
+    let head_end = last_line_end(file, middle).filter(|end| *end >= start).unwrap_or(middle);
     let tail = size - (max_bytes - half);
     let tail_start = first_line_start(file, tail).unwrap_or(tail);
-    let mut bytes = pump(file, head_end, sink)?;
-    let between = if head_end == 0 || ends_line(file, head_end) { "" } else { "\n" };
+    let mut bytes = pump(file, head_end - start, sink)?;
+    let between = if head_end == start || ends_line(file, head_end) { "" } else { "\n" };
     let note = format!("{between}[calivet: {} bytes left out here]\n", tail_start - head_end);
     if !sink.send(note.into_bytes()) {
         return Err(Stop::NobodyListens);

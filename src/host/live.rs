@@ -9,10 +9,11 @@ use jiff::Timestamp;
 use tokio::sync::{OnceCell, mpsc};
 
 use super::bird_socket::{Daemons, Question};
+use super::file::Wanted;
 use super::{
     Artifact, Extent, Family, Listing, Outcome, Reading, Source, Tree, apart, certificates, clock,
-    command, dbus, enter, environment, file, filesystems, http, in_chunks, kernel_log, logs,
-    netlink, probe, process, sysctl, tree,
+    command, datastore, dbus, enter, environment, file, filesystems, http, in_chunks, kernel_log,
+    logs, netlink, probe, process, sysctl, tree,
 };
 use crate::bgp::looks;
 use crate::bird::configuration::{self, Configuration};
@@ -37,6 +38,7 @@ pub(super) struct Live {
     /// Calico's daemons, looked for when first needed: whatever is done with them, it is seen again at that moment
     /// what they are.
     agents: OnceCell<Vec<Process>>,
+    datastore: datastore::Door,
 }
 
 impl Live {
@@ -48,6 +50,7 @@ impl Live {
             calivet: None,
             daemons: Daemons::default(),
             agents: OnceCell::new(),
+            datastore: datastore::Door::default(),
         }
     }
 
@@ -80,7 +83,8 @@ impl Live {
             }
             Source::Leaf { folder, path } => {
                 let (folder, path) = (PathBuf::from(folder.as_ref()), path.clone());
-                let read = move |sink: &_| file::read_leaf(&root, &folder, &path, max_bytes, sink);
+                let wanted = Wanted { max_bytes, since: artifact.since };
+                let read = move |sink: &_| file::read_leaf(&root, &folder, &path, wanted, sink);
                 apart::stream(limit, chunks, read).await
             }
             Source::Listing(folder) => {
@@ -129,6 +133,10 @@ impl Live {
             Source::NetworkManager => send(dbus::view(&root, limit).await, &chunks).await,
             Source::Probe { connect, configurations } => {
                 send(Box::pin(self.probe(*connect, configurations, limit)).await, &chunks).await
+            }
+            Source::Datastore { question, config } => {
+                let asking = self.datastore.ask(&root, config, *question, limit, max_bytes);
+                send(Box::pin(asking).await, &chunks).await
             }
         }
     }

@@ -15,14 +15,14 @@ use nix::sys::stat::fstat;
 
 use super::beneath::{self, Links};
 use super::file::{below, open_to_read};
-use super::{CHUNK, Found, Outcome, Reading, Tree, apart, printable, tree};
+use super::{CHUNK, Outcome, Reading, Tree, apart, printable, tree};
 use crate::logs::{LogFile, Summary, TAIL, Tally};
 
 /// The most bytes that are read of all files.
-const ALL: u64 = 48 << 20;
+pub(super) const ALL: u64 = 48 << 20;
 
 /// The most files that are told of.
-const FILES: usize = 64;
+pub(super) const FILES: usize = 64;
 
 /// The logs in Calico's own folder: those of svlogd, of the CNI plugin, and of Felix without a container. What was
 /// rotated is older.
@@ -36,15 +36,9 @@ pub(super) async fn count(root: &Path, folder: &str, limit: Duration) -> Reading
     let mut reading = Reading::begin();
     let begun = Instant::now();
     let mut summary = Summary::default();
-    let folders = [(folder, CALICO), ("/var/log/pods", PODS)];
     let mut left = ALL;
-    for (folder, include) in folders {
-        let of = Tree {
-            name: "".into(),
-            folder: folder.to_owned().into(),
-            include: include.into(),
-            ..Tree::new("", &[])
-        };
+    for of in [calico(folder), pods()] {
+        let folder = of.folder.as_ref();
         let listing = tree::list(root, &of, limit.saturating_sub(begun.elapsed())).await;
         if listing.outcome != Outcome::Ok {
             let reason = listing.reason.unwrap_or_else(|| listing.outcome.to_string());
@@ -66,7 +60,7 @@ pub(super) async fn count(root: &Path, folder: &str, limit: Duration) -> Reading
                 modified: Some(found.modified),
                 ..LogFile::default()
             };
-            let component = component(&found);
+            let component = component(&found.path);
             let mut tally = Tally::new(component.clone(), reading.started, true);
             file.unread = found.refusal.or_else(|| hung.clone());
             if file.unread.is_none() {
@@ -102,9 +96,19 @@ pub(super) async fn count(root: &Path, folder: &str, limit: Duration) -> Reading
     reading
 }
 
-/// Whose a file's lines are that do not say it.
-fn component(found: &Found) -> String {
-    let mut names = found.path.iter().map(|name| name.to_string_lossy());
+/// The files in Calico's own folder of logs.
+pub(super) fn calico(folder: &str) -> Tree {
+    Tree { folder: folder.to_owned().into(), ..Tree::new("", CALICO) }
+}
+
+/// The files of the pods.
+pub(super) const fn pods() -> Tree {
+    Tree::new("/var/log/pods", PODS)
+}
+
+/// Whose a file's lines are that do not say it; the path is relative to its folder.
+pub(super) fn component(path: &Path) -> String {
+    let mut names = path.iter().map(|name| name.to_string_lossy());
     let (first, second) = (names.next().unwrap_or_default(), names.next());
     match second.as_deref() {
         // `NAMESPACE_POD_UID/calico-node/0.log`

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// What stands at a path of a [`Tree`](super::Tree).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,6 +89,12 @@ pub struct Reading {
 }
 
 impl Outcome {
+    /// Reads one in a manifest: a word that a newer calivet has for an outcome is no success that is known.
+    pub(crate) fn known<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let word = serde_json::Value::deserialize(deserializer)?;
+        Ok(Self::deserialize(word).unwrap_or(Self::Failed))
+    }
+
     /// Whether something that is there was not read whole.
     #[must_use]
     pub const fn is_trouble(self) -> bool {
@@ -197,6 +203,7 @@ pub struct Collected {
     /// The collector to which it belongs.
     pub collector: String,
     /// What happened.
+    #[serde(deserialize_with = "Outcome::known")]
     pub outcome: Outcome,
     /// Why it is not `ok`.
     #[serde(default)]

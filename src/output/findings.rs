@@ -179,7 +179,7 @@ const fn needs_mending(finding: &Finding) -> bool {
 }
 
 /// The level in one word; what fails stands out without colour, too.
-const fn word(level: Level) -> &'static str {
+pub(super) const fn word(level: Level) -> &'static str {
     match level {
         Level::Ok => "ok",
         Level::Info => "info",

@@ -65,7 +65,11 @@ pub fn render(manifest: &Manifest, status: &NodeStatus, report: &Report) -> Stri
 }
 
 /// The items, those with the same reason together.
-fn section<'a>(text: &mut String, items: impl Iterator<Item = &'a Collected>, none: &str) {
+pub(super) fn section<'a>(
+    text: &mut String,
+    items: impl Iterator<Item = &'a Collected>,
+    none: &str,
+) {
     let mut groups: Vec<(String, Vec<&str>)> = Vec::new();
     for item in items {
         let reason = match item.reason.as_deref() {

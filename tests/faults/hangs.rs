@@ -13,6 +13,7 @@ use std::time::Duration;
 use super::{CALIVET, Scratch, is_root, text, timed, wait_until};
 use crate::fake_bird::{FakeBird, Recorded};
 use crate::lab::namespaces::Namespaces;
+use crate::memory::noise;
 use crate::root::Root;
 
 /// A file system whose server never answers, as a dead NFS server does not.
@@ -204,10 +205,10 @@ fn an_http_answer_that_never_ends_is_cut_off() {
     assert!(bundle.bytes("felix/liveness").starts_with(b"HTTP 200\nx\n"));
 }
 
-/// A root with a shell, `sleep` and `setsid`, whose `date` is this script.
+/// A root with a shell, `cat`, `sleep` and `setsid`, whose `date` is this script.
 fn with_date(script: &str) -> Root {
     let root = Root::new();
-    for program in ["/bin/sh", "/bin/sleep", "/usr/bin/setsid"] {
+    for program in ["/bin/sh", "/bin/cat", "/bin/sleep", "/usr/bin/setsid"] {
         let ldd = Command::new("ldd").arg(fs::canonicalize(program).unwrap()).output().unwrap();
         let libraries = String::from_utf8(ldd.stdout).unwrap();
         let files = libraries.split_ascii_whitespace().filter(|word| word.starts_with('/'));
@@ -244,6 +245,55 @@ fn a_program_that_ignores_sigterm_is_killed_with_its_children() {
     assert_eq!(bundle.told("date"), ("timeout", "did not finish within 1s"));
     assert_eq!(bundle.bytes("date"), b"begun\n");
     wait_until("all that it started has ended", || left_over(root.path()) == 0);
+}
+
+/// What is larger than the room that all items have in memory goes to its place as it comes, and others wait for it.
+#[test]
+fn a_large_item_that_hangs_delays_the_end_by_no_more_than_its_own_limit() {
+    if !is_root() {
+        return;
+    }
+    let limit = Duration::from_secs(4);
+    let mut took = Vec::new();
+    for then in ["", "sleep 100"] {
+        let root = with_date(&format!("cat /noise\n{then}\n"));
+        // Of 15 MiB that go through, 11 are left by gzip.
+        noise(&root.at("/noise"), 15 << 20, 1);
+        fs::create_dir(root.at("/var/log/calico")).unwrap();
+        for name in ["a", "b"] {
+            noise(&root.at("/var/log/calico").join(name), 20 << 20, 2);
+        }
+        let scratch = Scratch::new();
+        let mut command = scratch.diags(root.path());
+        let (run, time) = timed(command.args(["--only", "system,logs", "--timeout", "4s"]));
+        assert!(run.status.code().is_some_and(|code| code <= 1), "{run:?}");
+        let bundle = scratch.open();
+        let (outcome, _) = bundle.told("date");
+        assert_eq!(outcome, if then.is_empty() { "ok" } else { "timeout" });
+        assert_eq!(bundle.bytes("date").len(), 15 << 20);
+        for name in ["logs/a", "logs/b"] {
+            assert_eq!(bundle.told(name), ("ok", ""));
+            assert_eq!(bundle.bytes(name).len(), 20 << 20);
+        }
+        took.push(time);
+    }
+    // A busy machine is not always equally busy.
+    assert!(took[1] < took[0] * 2 + limit, "{took:?}");
+}
+
+#[test]
+fn a_bus_that_never_answers_costs_its_own_limit_and_the_files_are_there() {
+    let root = Root::new().file("/etc/NetworkManager/NetworkManager.conf", "[main]\n");
+    fs::create_dir_all(root.at("/run/dbus")).unwrap();
+    let _bus = UnixListener::bind(root.at("/run/dbus/system_bus_socket")).unwrap();
+    let scratch = Scratch::new();
+    let mut command = scratch.diags(root.path());
+    let (run, took) = timed(command.args(["--only", "networkmanager", "--timeout", "1s"]));
+    assert_eq!(run.status.code(), Some(1), "{run:?}");
+    assert!(took < Duration::from_secs(6), "{took:?}");
+    let bundle = scratch.open();
+    assert_eq!(bundle.told("networkmanager/dbus.json").0, "timeout");
+    assert_eq!(bundle.told("host/etc/NetworkManager/NetworkManager.conf").0, "ok");
 }
 
 #[test]

@@ -130,6 +130,24 @@ fn a_bundle_gives_the_verdict_of_the_node() {
     let (exit_again, kept) = on(&machine, &["--from", bundle]);
     assert_eq!(exit, exit_again);
     assert_eq!(live["findings"], kept["findings"]);
+
+    // Neither what the files say nor what the service says of its devices depends on true names.
+    let hidden = "/run/out/hidden.tar.gz";
+    let args = ["node", "diags", "--obfuscate", "--output-file", hidden];
+    let made = machine.command(env!("CARGO_BIN_EXE_calivet")).args(args).output().unwrap();
+    assert!(machine.at(hidden).exists(), "{}", String::from_utf8_lossy(&made.stderr));
+    let (exit_hidden, report) = on(&machine, &["--from", hidden]);
+    let verdicts = |report: &Value| {
+        let verdict = |finding: &Value| {
+            let fact = |name: &str| finding["evidence"][name].to_string();
+            let facts = ["managed", "decidedBy", "exists"].map(fact);
+            (finding["id"].to_string(), finding["level"].to_string(), facts)
+        };
+        let mut all: Vec<_> = report["findings"].as_array().unwrap().iter().map(verdict).collect();
+        all.sort_unstable();
+        all
+    };
+    assert_eq!((exit_hidden, verdicts(&report)), (exit, verdicts(&live)));
 }
 
 #[test]

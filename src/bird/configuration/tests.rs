@@ -36,6 +36,7 @@ template bgp bgp_template {
 # For peer /host/kube-master/ip_addr_v4
 # Skipping ourselves (10.192.0.2)
 
+# For peer /host/node-3/ip_addr_v4
 protocol bgp Mesh_10_192_0_3 from bgp_template {
   neighbor 10.192.0.3 as 64512;
   source address 10.192.0.2;  # The local address we use for the TCP connection
@@ -72,6 +73,7 @@ fn a_protocol_takes_what_its_template_says_and_then_what_it_says_itself() {
             has_password: true,
             has_ttl_security: false,
             is_disabled: false,
+            node: Some("node-3".to_owned()),
         }
     );
     assert_eq!((node.port, node.remote_as, node.local_as), (Some(1790), Some(65001), Some(64513)));
@@ -111,4 +113,10 @@ proptest! {
     fn any_text_is_survived(text in "(protocol bgp|template|[{};\"#'\n ]|neighbor|as|\\PC){0,60}") {
         let _ = parse(&text);
     }
+}
+
+#[test]
+fn a_session_is_of_the_node_that_the_comment_before_it_names() {
+    let nodes: Vec<_> = parse(CALICO).peers.into_iter().map(|peer| peer.node).collect();
+    assert_eq!(nodes, [Some("node-3".to_owned()), None]);
 }

@@ -62,6 +62,11 @@ fn daemon(facts: &Facts<'_>, family: Family, status: &FamilyStatus) -> Finding {
                 Level::Skip,
                 format!("{name} does not run, and is not meant to on this node"),
             ),
+            (None, Family::Ipv4) if facts.cluster.is_vxlan_only() => Finding::new(
+                ID,
+                Level::Skip,
+                format!("{name} does not run, and no pool of the datastore needs it: all are VXLAN"),
+            ),
             (None, Family::Ipv4) => Finding::new(
                 ID,
                 Level::Unknown,

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 
+use super::cluster::Cluster;
 use super::firewall::Firewall;
 use super::kernel::{self, Address, Dropped, Route, Socket};
 use crate::bgp::looks;
@@ -33,6 +34,7 @@ pub(super) struct Facts<'a> {
     pub(super) routes: Option<Vec<Route>>,
     pub(super) firewall: Option<Firewall>,
     pub(super) dropped: Option<Dropped>,
+    pub(super) cluster: Cluster,
 }
 
 /// A configuration file.
@@ -77,6 +79,7 @@ impl<'a> Facts<'a> {
             routes: kernel::rows(evidence, "network/routes.json", "routes"),
             firewall: Firewall::read(evidence),
             dropped: netstat.and_then(|reading| Dropped::parse(&reading.text())),
+            cluster: Cluster::read(evidence),
         }
     }
 

@@ -2,24 +2,12 @@
 //! `/proc/net/netstat`.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+pub(super) use crate::checks::tables::{Address, address, is_same};
 use crate::host::{Evidence, Outcome};
-
-/// An address of a link.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[allow(clippy::struct_field_names, reason = "they are the document's")]
-pub(super) struct Address {
-    pub(super) dev: Option<String>,
-    pub(super) address: Option<String>,
-    #[serde(default)]
-    pub(super) prefix_length: u8,
-    #[serde(default)]
-    pub(super) flags: Vec<String>,
-}
 
 /// A socket.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -106,18 +94,4 @@ impl Dropped {
             too_far: of("TCPMinTTLDrop"),
         })
     }
-}
-
-/// Whether two texts are the same address: an IPv4 one may stand as one of IPv6.
-pub(super) fn is_same(one: &str, other: &str) -> bool {
-    match (address(one), address(other)) {
-        (Some(one), Some(other)) => one == other,
-        _ => one == other,
-    }
-}
-
-/// An address, without the link of a link-local one.
-pub(super) fn address(text: &str) -> Option<IpAddr> {
-    let text = text.split_once('%').map_or(text, |(address, _)| address);
-    text.parse::<IpAddr>().ok().map(|address| address.to_canonical())
 }

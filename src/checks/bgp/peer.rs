@@ -104,8 +104,14 @@ fn down(peer: &Peer, case: &Case<'_>, verdict: Verdict) -> Finding {
         Certainty::Certain | Certainty::Unknown => "",
         Certainty::Likely => "likely ",
     };
+    let node = case.node();
+    // Whose AS is wrong, the datastore knows.
+    let expected = node.zip(case.expected_as()).filter(|_| verdict.cause == "bad-peer-as");
+    let expected = expected.map_or(String::new(), |(node, number)| {
+        format!("; in the datastore {} has AS {number}", node.name)
+    });
     let summary = format!(
-        "{address} ({}) is {}: {word}{}: {}",
+        "{address} ({}) is {}: {word}{}: {}{expected}",
         peer.name,
         peer.bgp_state.as_deref().unwrap_or(&peer.state),
         verdict.cause,
@@ -116,7 +122,10 @@ fn down(peer: &Peer, case: &Case<'_>, verdict: Verdict) -> Finding {
             "name": peer.name, "address": peer.address, "cause": verdict.cause, "certainty": verdict.certainty,
         }))
         .evidence(about(peer))
-        .evidence(json!({"look": case.look, "configured": case.session.map(shown)}))
+        .evidence(json!({
+            "look": case.look, "configured": case.session.map(shown),
+            "datastore": node.map(|node| json!({"node": node.name, "as": case.expected_as()})),
+        }))
         .evidence(Value::Object(verdict.facts));
     finding.remedy = verdict.remedy;
     finding

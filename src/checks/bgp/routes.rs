@@ -11,6 +11,7 @@ use serde_json::json;
 use super::facts::Facts;
 use super::kernel::Route;
 use crate::bird::routes::{Kind, Rank, Routes};
+use crate::checks::network::{first, some};
 use crate::checks::{Finding, Level};
 use crate::host::Family;
 use crate::status::{FamilyStatus, State};
@@ -23,8 +24,6 @@ const MAIN: u32 = 254;
 const BIRD: u8 = 12;
 /// Routes of Felix's (`felix/dataplane/linux/dataplanedefs`).
 const FELIX: u8 = 80;
-/// How many destinations are named.
-const NAMED: usize = 20;
 
 /// One finding for each daemon that answers.
 pub(super) fn judge(facts: &Facts<'_>) -> Vec<Finding> {
@@ -167,13 +166,4 @@ fn told(status: &FamilyStatus, compared: &Compared<'_>) -> Finding {
     troubles
         .iter()
         .fold(finding.evidence(evidence), |finding, (_, _, remedy)| finding.remedy(*remedy))
-}
-
-fn some<'a>(destinations: &'a [&'a str]) -> &'a [&'a str] {
-    &destinations[..destinations.len().min(NAMED)]
-}
-
-fn first(destinations: &[&str]) -> String {
-    let more = if destinations.len() > 3 { ", ..." } else { "" };
-    format!("{}{more}", destinations[..destinations.len().min(3)].join(", "))
 }

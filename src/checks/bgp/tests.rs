@@ -69,3 +69,83 @@ fn no_password_of_a_configuration_is_shown() {
     let shown = serde_json::to_string(&findings(&evidence)).unwrap();
     assert!(shown.contains("\"password\":true") && !shown.contains("s3cret"), "{shown}");
 }
+
+/// BIRD's recorded answers, its configuration, and what the datastore says.
+fn with_datastore(nodes: &serde_json::Value, truncated: bool) -> Evidence {
+    let nodes = json!({"source": "x", "items": nodes, "truncated": truncated}).to_string();
+    let configurations = json!({"source": "x", "items": [{"metadata": {"name": "default"}, "spec": {"asNumber": 64512}}]});
+    let configuration = b"# For peer /bgp/v1/host/node-7/ip_addr_v4\nprotocol bgp Mesh_10_0_0_7 { neighbor 10.0.0.7 as 64512; }\n";
+    evidence(&[
+        ("bird/ipv4/show-status", STATUS),
+        ("bird/ipv4/show-protocols-all", PROTOCOLS),
+        ("bird/ipv4/bird.cfg", configuration),
+        ("host/var/lib/calico/nodename", b"node-1"),
+        ("datastore/nodes.json", nodes.as_bytes()),
+        ("datastore/bgpconfigurations.json", configurations.to_string().as_bytes()),
+    ])
+}
+
+fn node(name: &str, address: &str) -> serde_json::Value {
+    json!({"metadata": {"name": name}, "spec": {"bgp": {"ipv4Address": format!("{address}/24")}}})
+}
+
+/// Cause, certainty and summary of a peer.
+fn verdict(findings: &[Finding], name: &str) -> (String, String, String) {
+    let peer = findings.iter().find(|it| it.id == "bgp.peer" && it.evidence["name"] == name);
+    let peer = peer.unwrap_or_else(|| panic!("nothing is said of {name}"));
+    let text = |field: &str| peer.evidence[field].as_str().unwrap_or_default().to_owned();
+    (text("cause"), text("certainty"), peer.summary.clone())
+}
+
+#[test]
+fn a_peer_that_the_datastore_no_longer_has_is_stale_and_one_that_moved_is_named() {
+    let nodes = json!([node("node-1", "10.0.0.1"), node("node-7", "10.9.9.7")]);
+    let findings = findings(&with_datastore(&nodes, false));
+    let (cause, certainty, summary) = verdict(&findings, "Mesh_10_0_0_11");
+    assert_eq!((cause.as_str(), certainty.as_str()), ("stale-node", "certain"), "{summary}");
+    assert!(summary.contains("none of the 2 nodes"), "{summary}");
+    let (cause, _, summary) = verdict(&findings, "Mesh_10_0_0_7");
+    assert_eq!(cause, "stale-node");
+    assert!(
+        summary.contains("node-7 has changed its address: in the datastore it has 10.9.9.7"),
+        "{summary}"
+    );
+}
+
+#[test]
+fn by_a_part_of_the_nodes_or_those_of_another_cluster_nobody_is_stale_for_certain() {
+    let nodes = json!([node("node-1", "10.0.0.1")]);
+    let findings = findings(&with_datastore(&nodes, true));
+    assert_ne!(verdict(&findings, "Mesh_10_0_0_11").0, "stale-node");
+    let others = json!([node("another", "10.7.7.1")]);
+    let findings = self::findings(&with_datastore(&others, false));
+    let (cause, certainty, _) = verdict(&findings, "Mesh_10_0_0_11");
+    assert_eq!((cause.as_str(), certainty.as_str()), ("stale-node", "likely"));
+}
+
+#[test]
+fn a_node_that_is_in_the_datastore_is_not_stale_and_one_without_a_session_is_named() {
+    // Those of the recorded mesh.
+    let mut nodes: Vec<_> = [1, 2, 7, 8, 11]
+        .map(|number| node(&format!("node-{number}"), &format!("10.0.0.{number}")))
+        .to_vec();
+    nodes.push(node("node-new", "10.0.0.99"));
+    let findings = findings(&with_datastore(&json!(nodes), false));
+    assert_ne!(verdict(&findings, "Mesh_10_0_0_11").0, "stale-node");
+    let compared = findings.iter().find(|it| it.id == "bgp.datastore").unwrap();
+    assert_eq!(compared.level, Level::Warn);
+    assert!(compared.summary.contains("node-new (10.0.0.99)"), "{}", compared.summary);
+}
+
+#[test]
+fn without_a_datastore_the_check_says_so_and_works() {
+    let mut evidence =
+        evidence(&[("bird/ipv4/show-status", STATUS), ("bird/ipv4/show-protocols-all", PROTOCOLS)]);
+    evidence.insert("datastore/nodes.json", Reading::failed(Outcome::Timeout, "no answer"));
+    let findings = findings(&evidence);
+    let compared = findings.iter().find(|it| it.id == "bgp.datastore").unwrap();
+    assert_eq!(
+        (compared.level, compared.summary.as_str()),
+        (Level::Skip, "not compared with the datastore: no answer")
+    );
+}

@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::{BPF, Facts, grouped, percent, why};
 use crate::bpf_maps;
+use crate::checks::dataplane::is_true;
 use crate::checks::{Finding, Level};
 use crate::collectors::conntrack as rows;
 use crate::host::Outcome;
@@ -116,9 +117,4 @@ fn shown(facts: &Facts, maps: &[&str], tables: &[Table]) -> (Level, String) {
         summary.push_str(&shown.join(", "));
     }
     (level, summary)
-}
-
-/// As Felix reads a Boolean parameter.
-fn is_true(value: &str) -> bool {
-    matches!(value.to_ascii_lowercase().as_str(), "true" | "1" | "yes" | "y" | "t" | "enabled")
 }

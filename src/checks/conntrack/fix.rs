@@ -1,10 +1,11 @@
 //! What `--fix` does: the limit now, in a file that wins at boot, and the module loaded before.
 
-use super::limit::{KEYS, Module, Tomorrow, decisive};
+use super::limit::{KEYS, Module, Tomorrow};
 use super::{Facts, grouped};
+use crate::checks::settings::{self, Persisted, decisive};
 use crate::collectors::conntrack as rows;
 use crate::fix::Change;
-use crate::sysctl::{self, Content, File, Reader};
+use crate::sysctl::{self, Reader};
 
 /// The changes, and what is to be said of them.
 pub(super) struct Fixing {
@@ -16,9 +17,12 @@ pub(super) struct Fixing {
 
 const KEY: &str = "net.netfilter.nf_conntrack_max";
 
-/// The names that are tried, until one wins.
-const NAMES: [&str; 3] =
-    ["90-calivet-conntrack.conf", "99-zz-calivet-conntrack.conf", "zzz-calivet-conntrack.conf"];
+const SETTING: Persisted = Persisted {
+    keys: &KEYS,
+    key: KEY,
+    stem: "calivet-conntrack",
+    comment: "# The table of connections may hold so many entries (calivet check conntrack --fix).",
+};
 
 const MODULE_FILE: &str = "/etc/modules-load.d/nf_conntrack.conf";
 
@@ -42,7 +46,8 @@ pub(super) fn propose(facts: &Facts, tomorrow: &Tomorrow) -> Fixing {
         decisive(tomorrow.boot(reader)).is_some_and(|(_, value)| value >= max || value == 0)
     };
     if !(is_enough(Reader::Systemd) && is_enough(Reader::Procps)) {
-        let Some((change, wins_for_all)) = winner(tomorrow, max) else {
+        let won = settings::winner(&tomorrow.files, &tomorrow.readers(), &SETTING, max);
+        let Some((change, wins_for_all)) = won else {
             let boot = tomorrow.boot(tomorrow.readers()[0]);
             let place = decisive(boot)
                 .map_or_else(|| sysctl::FOLDERS[0].to_owned(), |(write, _)| write.place());
@@ -61,7 +66,7 @@ pub(super) fn propose(facts: &Facts, tomorrow: &Tomorrow) -> Fixing {
         }
     }
     if tomorrow.module == Module::Late {
-        match content(tomorrow.module_files(), MODULE_FILE) {
+        match settings::replaceable(tomorrow.module_files(), MODULE_FILE) {
             Some(text) => fixing.changes.push(Change::File {
                 path: MODULE_FILE.to_owned(),
                 text: with_line(&text, "nf_conntrack"),
@@ -70,58 +75,6 @@ pub(super) fn propose(facts: &Facts, tomorrow: &Tomorrow) -> Fixing {
         }
     }
     fixing
-}
-
-/// The first name whose file wins by the rules of what runs at boot, and whether it wins for the other program too.
-fn winner(tomorrow: &Tomorrow, max: u64) -> Option<(Change, bool)> {
-    let mut second = None;
-    for name in NAMES {
-        let path = format!("{}/{name}", sysctl::FOLDERS[0]);
-        let Some(text) = content(&tomorrow.files, &path) else { continue };
-        let text = with_limit(&text, max);
-        let mut files: Vec<File> =
-            tomorrow.files.iter().filter(|file| file.path != path).cloned().collect();
-        files.push(File { path: path.clone(), content: Content::Text(text.clone()) });
-        let wins = |reader: &Reader| {
-            let boot = sysctl::at_boot(&files, *reader, &KEYS);
-            decisive(&boot).is_some_and(|(_, value)| value == max)
-        };
-        if !tomorrow.readers().iter().all(wins) {
-            continue;
-        }
-        let change = Change::File { path, text };
-        if [Reader::Systemd, Reader::Procps].iter().all(wins) {
-            return Some((change, true));
-        }
-        second = second.or(Some((change, false)));
-    }
-    second
-}
-
-/// What a file holds that may be written; empty if it is not there. `None`: it must be left alone.
-fn content(files: &[File], path: &str) -> Option<String> {
-    match files.iter().find(|file| file.path == path) {
-        None => Some(String::new()),
-        Some(File { content: Content::Text(text), .. }) => Some(text.clone()),
-        Some(_) => None,
-    }
-}
-
-/// The text with the limit in it, and with all that it says otherwise.
-fn with_limit(text: &str, max: u64) -> String {
-    let is_limit = |line: &str| {
-        let key = line.split_once('=').map_or("", |(key, _)| key.trim().trim_start_matches('-'));
-        KEYS.contains(&key.trim().replace('.', "/").as_str())
-    };
-    let mut lines: Vec<&str> = text.lines().filter(|line| !is_limit(line)).collect();
-    let first =
-        "# The table of connections may hold so many entries (calivet check conntrack --fix).";
-    if lines.is_empty() {
-        lines.push(first);
-    }
-    let line = format!("{KEY} = {max}");
-    lines.push(&line);
-    lines.join("\n") + "\n"
 }
 
 fn with_line(text: &str, line: &str) -> String {

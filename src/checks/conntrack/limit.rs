@@ -4,7 +4,8 @@ use serde_json::json;
 
 use super::proxy::Proxy;
 use super::{Facts, LIMIT, fix, grouped};
-use crate::checks::{Finding, Level, settings};
+use crate::checks::settings::{self, decisive};
+use crate::checks::{Finding, Level};
 use crate::collectors::conntrack as rows;
 use crate::host::Outcome;
 use crate::sysctl::{self, Boot, File, Reader, Write};
@@ -35,11 +36,6 @@ pub(super) enum Module {
     Late,
     /// It is not known.
     Unknown(String),
-}
-
-/// The last value of a boot that the kernel takes: it refuses what is no number, and what was written before stays.
-pub(super) fn decisive(boot: &Boot) -> Option<(&Write, u64)> {
-    boot.writes.iter().rev().find_map(|write| Some((write, sysctl::number(&write.value)?)))
 }
 
 impl Tomorrow {

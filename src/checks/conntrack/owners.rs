@@ -2,15 +2,14 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
-use std::fmt::Write as _;
 
 use serde::Deserialize;
-use sha1::{Digest, Sha1};
 
 use super::Facts;
 use crate::cni_cache;
 use crate::collectors::conntrack as rows;
 use crate::host::{Outcome, Reading};
+use crate::workloads;
 
 /// What the host knows of addresses.
 pub(super) struct Owners {
@@ -56,7 +55,7 @@ impl Owners {
             }
         }
         let listing = facts.reading(rows::PODS).map(Reading::text).unwrap_or_default();
-        Self { links, by_address: cached(facts, addresses), by_digits: pods(&listing) }
+        Self { links, by_address: cached(facts, addresses), by_digits: workloads::pods(&listing) }
     }
 
     pub(super) fn link(&self, address: &str) -> Option<&str> {
@@ -65,10 +64,8 @@ impl Owners {
 
     /// The name of a link says what is behind it now; the cache, who was given the address.
     pub(super) fn pod(&self, address: &str) -> Option<&str> {
-        let by_link = self.link(address).and_then(|link| {
-            let digits = link.get(link.len().checked_sub(DIGITS)?..)?;
-            self.by_digits.get(digits)
-        });
+        let by_link =
+            self.link(address).and_then(|link| self.by_digits.get(workloads::digits(link)?));
         by_link.or_else(|| self.by_address.get(address)).map(String::as_str)
     }
 
@@ -99,48 +96,4 @@ fn cached(facts: &Facts, addresses: &BTreeSet<&str>) -> HashMap<String, String> 
         }
     }
     pods
-}
-
-/// How much of a hash is in the name of a pod's link.
-const DIGITS: usize = 11;
-
-/// The pods of this node by the digits in the names of their links: Calico's prefix is followed by the first digits of
-/// the SHA-1 of `NAMESPACE.POD`. Their names are those of folders in `/var/log/pods`:
-///
-/// ```text
-/// 040755 0 0 4096 2026-11-01T00:00:00Z kube-system_coredns-5d78c9869d-abcde_0f4c12ab-...
-/// ```
-fn pods(listing: &str) -> HashMap<String, String> {
-    let folders = listing.lines().filter_map(|line| line.splitn(6, ' ').nth(5));
-    let pods = folders.filter_map(|folder| {
-        let mut parts = folder.split('_');
-        let (namespace, pod, _uid) = (parts.next()?, parts.next()?, parts.next()?);
-        let hash = Sha1::digest(format!("{namespace}.{pod}"));
-        let mut digits = String::new();
-        for byte in hash.iter().take(DIGITS.div_ceil(2)) {
-            let _ = write!(digits, "{byte:02x}");
-        }
-        digits.truncate(DIGITS);
-        Some((digits, format!("{namespace}/{pod}")))
-    });
-    pods.collect()
-}
-
-#[cfg(test)]
-pub(super) mod tests {
-    use super::*;
-
-    #[test]
-    fn a_link_is_named_after_its_pod() {
-        // As `libcalico-go` computes it: sha1("kube-system.coredns-5d78c9869d-abcde").
-        let listing = "040755 0 0 4096 2026-11-01T00:00:00Z kube-system_coredns-5d78c9869d-abcde_0f4c12ab\n\
-                       100644 0 0 1 2026-11-01T00:00:00Z notes\n";
-        let pods = pods(listing);
-        assert_eq!(pods.len(), 1);
-        let (digits, pod) = pods.iter().next().unwrap();
-        assert_eq!(pod, "kube-system/coredns-5d78c9869d-abcde");
-        assert_eq!(digits, DIGEST);
-    }
-
-    pub(in super::super) const DIGEST: &str = "4d5f75c480c";
 }

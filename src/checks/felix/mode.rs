@@ -32,10 +32,16 @@ struct Chain {
 
 /// The rows of a table of the kernel's in which these words stand: a row is a line, and the tables are long.
 fn rows<T: serde::de::DeserializeOwned>(text: &[u8], words: &str) -> Vec<T> {
+    // A line is read once, however often they stand in it.
+    let mut read = 0;
     memchr::memmem::find_iter(text, words)
         .filter_map(|at| {
+            if at < read {
+                return None;
+            }
             let start = memchr::memrchr(b'\n', text.get(..at)?).map_or(0, |line| line + 1);
             let end = memchr::memchr(b'\n', text.get(at..)?).map_or(text.len(), |line| at + line);
+            read = end;
             let line = text.get(start..end)?;
             serde_json::from_slice(line.strip_suffix(b",").unwrap_or(line)).ok()
         })
@@ -70,9 +76,14 @@ impl Made {
                 }
             }
         };
-        let chains = read(NFTABLES, "nftables")
-            .map(|text| rows::<Chain>(text, "\"name\":\"cali-"))
-            .unwrap_or_default();
+        // iptables-nft calls the chains as iptables does; Felix itself puts all into one table (`felix/nftables/table.go`).
+        let has = |text: &[u8], words: &str, is_own: bool| {
+            let chains = rows::<Chain>(text, words);
+            chains.iter().any(|chain| (chain.table == "calico") == is_own)
+        };
+        let nftables = read(NFTABLES, "nftables");
+        let iptables_nft = nftables.is_some_and(|text| has(text, "\"name\":\"cali-", false));
+        let nftables = nftables.is_some_and(|text| has(text, "\"name\":\"filter-cali-", true));
         let legacy = [IPV4_LEGACY, IPV6_LEGACY].map(|path| {
             let text = read(path, "legacy iptables");
             text.is_some_and(|text| memchr::memmem::find(text, b":cali-").is_some())
@@ -80,8 +91,7 @@ impl Made {
         let maps = read(BPF_MAPS, "eBPF maps")
             .is_some_and(|text| memchr::memmem::find(text, b" cali_v").is_some());
         let links = read(LINKS, "links").cloned().unwrap_or_default();
-        made.nftables = chains.iter().any(|chain| chain.table == "calico");
-        made.iptables_nft = chains.iter().any(|chain| chain.table != "calico");
+        (made.iptables_nft, made.nftables) = (iptables_nft, nftables);
         made.iptables_legacy = legacy.contains(&true);
         made.bpf = maps;
         for (name, words) in TUNNELS {
@@ -157,18 +167,14 @@ pub(super) fn judge(facts: &Facts<'_>) -> Finding {
             format!("Felix does not run, and its rules are still there: {}", dataplanes.join(", ")),
         );
     }
-    if made.iptables_legacy && (made.iptables_nft || made.nftables) {
-        let (kept, flush) = if matches!(facts.settings.get("IptablesBackend"), Some((backend, _)) if backend.eq_ignore_ascii_case("legacy"))
-        {
-            ("legacy", "iptables-nft")
-        } else {
-            ("nft", "iptables-legacy")
-        };
+    let rules = [made.iptables_legacy, made.iptables_nft, made.nftables];
+    if rules.iter().filter(|is_made| **is_made).count() > 1 {
+        let sets: Vec<&str> = dataplanes.iter().filter(|name| **name != "eBPF").copied().collect();
         return finding(
             Level::Warn,
-            format!("Calico's chains are in both legacy iptables and nftables ({}): packets pass both sets of rules", dataplanes.join(", ")),
+            format!("Calico's chains are in {}: packets pass both sets of rules", sets.join(" and ")),
         )
-        .remedy(format!("where Felix uses {kept}: {flush}-save | grep -c cali-   # the ones that were left; a reboot clears them"));
+        .remedy("sudo iptables-legacy-save | grep -c cali-; sudo iptables-nft-save | grep -c cali-; sudo nft list table ip calico   # whichever Felix does not use was left: a reboot clears it");
     }
     if bpf == Some(true)
         && !made.bpf
@@ -184,7 +190,8 @@ pub(super) fn judge(facts: &Facts<'_>) -> Finding {
     }
     let dataplane = match (told, &dataplanes[..]) {
         (Some(told), _) => told,
-        (None, [.., "eBPF"]) => "eBPF",
+        // In eBPF mode there are some chains as well; maps alone may have been left.
+        (None, [.., "eBPF"]) if bpf.is_none() => "eBPF",
         (None, [first, ..]) => first,
         (None, []) => {
             let why = match &made.unknown[..] {

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::{Facts, RESTARTS, RUNNING, span};
 use crate::checks::{Finding, Level};
+use crate::collectors::conntrack::KERNEL_LOG;
 
 /// Does it run?
 pub(super) fn running(facts: &Facts<'_>) -> Finding {
@@ -85,6 +86,7 @@ pub(super) fn restarts(facts: &Facts<'_>) -> Finding {
     let last = starts.iter().filter_map(|starts| starts.last).max();
     let count = container.map(|(_, count, _)| count);
     let uptime = facts.uptime();
+    let killed = killed(facts);
     let evidence = json!({
         "container": count,
         "pod": container.map(|(_, _, pod)| pod),
@@ -92,10 +94,13 @@ pub(super) fn restarts(facts: &Facts<'_>) -> Finding {
         "startsInLastHour": recent,
         "lastStart": last,
         "uptimeSeconds": uptime,
+        "killedForMemory": killed.as_ref().map(|killed| &killed.names),
+        "lastKilledSecondsAgo": killed.as_ref().and_then(|killed| killed.ago),
     });
     let finding =
         |level, summary: String| Finding::new(RESTARTS, level, summary).evidence(evidence.clone());
-    let since = uptime.map(|uptime| format!(", the last {} ago", span(uptime))).unwrap_or_default();
+    let since =
+        uptime.map(|uptime| format!("; Felix has run for {}", span(uptime))).unwrap_or_default();
     let times = |count| if count == 1 { "once".to_owned() } else { format!("{count} times") };
     if recent > 2 {
         return finding(
@@ -104,6 +109,16 @@ pub(super) fn restarts(facts: &Facts<'_>) -> Finding {
         )
         .remedy("look at felix.errors below: what ended it is its last FATAL or PANIC")
         .remedy("sudo dmesg | grep -i -e 'out of memory' -e oom   # did the kernel end it for want of memory?");
+    }
+    if let Some(killed) = killed {
+        let ago = killed.ago.map(|ago| format!(", last {} ago", span(ago))).unwrap_or_default();
+        let (times, names) = (times(killed.times), killed.names.join(", "));
+        return finding(
+            Level::Warn,
+            format!("the kernel has ended processes of Calico's for want of memory {times}{ago}: {names}{since}"),
+        )
+        .remedy("kubectl describe pod -A -l k8s-app=calico-node | grep -A 3 -i limits   # raise the memory limit, if there is one")
+        .remedy("free -m; cat /proc/pressure/memory   # or is the node itself short of it?");
     }
     match (count, uptime) {
         (Some(count), Some(uptime)) if count > 0 && uptime < LATELY => finding(
@@ -127,4 +142,52 @@ pub(super) fn restarts(facts: &Facts<'_>) -> Finding {
             "neither its process nor a container's log tells how often Felix was restarted".to_owned(),
         ),
     }
+}
+
+/// What the kernel has ended for want of memory.
+struct Killed {
+    times: u64,
+    names: Vec<String>,
+    /// Seconds since the last time.
+    ago: Option<i64>,
+}
+
+/// Calico's processes, as the kernel calls them: at most 15 bytes.
+const NAMES: [&str; 6] = ["bird", "bird6", "calico", "calico-felix", "calico-node", "confd"];
+
+/// Reads the kernel's log (`mm/oom_kill.c`): `<3>[86400.123456] Out of memory: Killed process 412 (calico) ...`, and
+/// `Memory cgroup out of memory: ...` where it is the container's limit.
+fn killed(facts: &Facts<'_>) -> Option<Killed> {
+    let log = facts.evidence.get(KERNEL_LOG)?.text();
+    let mut killed = Killed { times: 0, names: Vec::new(), ago: None };
+    let mut last = 0.0;
+    for line in log.lines() {
+        let Some((stamp, text)) = line.split_once("] ") else { continue };
+        let Some((_, process)) = text.split_once("ut of memory: Killed process ") else { continue };
+        // What a program writes there has another facility than 0.
+        let Some((level, seconds)) = stamp.strip_prefix('<').and_then(|it| it.split_once(">["))
+        else {
+            continue;
+        };
+        if level.len() != 1 || !text.starts_with(['O', 'M']) {
+            continue;
+        }
+        let name = process.split_once('(').and_then(|(_, name)| name.split_once(')'));
+        let Some(name) = name.map(|(name, _)| name).filter(|name| NAMES.contains(name)) else {
+            continue;
+        };
+        killed.times += 1;
+        if !killed.names.iter().any(|other| other == name) {
+            killed.names.push(name.to_owned());
+        }
+        last = seconds.trim().parse::<f64>().ok().filter(|it| it.is_finite()).unwrap_or(last);
+    }
+    let uptime = facts
+        .evidence
+        .get("host/proc/uptime")
+        .and_then(|reading| reading.text().split_ascii_whitespace().next()?.parse::<f64>().ok());
+    #[expect(clippy::cast_possible_truncation, reason = "it saturates")]
+    let ago = uptime.map(|uptime| (uptime - last).max(0.0) as i64);
+    killed.ago = ago;
+    (killed.times > 0).then_some(killed)
 }

@@ -261,7 +261,7 @@ fn errors_are_grouped_counted_dated_and_explained() {
     assert!(
         errors[0]
             .summary
-            .starts_with("4 errors of 3 kinds, 3 in the last hour, 1 warnings in 5 lines"),
+            .starts_with("4 errors of 3 kinds, 3 in the last hour, 1 warning in 5 lines"),
         "{}",
         errors[0].summary
     );
@@ -310,6 +310,22 @@ fn metrics_that_show_trouble_are_told_one_by_one() {
 fn two_sets_of_rules_and_an_ebpf_that_is_not_there_are_seen() {
     let both = Node::well().text(IPV4_LEGACY, "*filter\n:cali-FORWARD - [0:0]\n");
     assert_eq!(one(&both.judge(), MODE).level, Level::Warn);
+    let nft = "{\"family\":\"ip\",\"table\":\"calico\",\"name\":\"filter-cali-FORWARD\"}\n";
+    assert_eq!(
+        one(&Node::well().text(NFTABLES, nft).judge(), MODE).summary,
+        "dataplane nftables, VXLAN"
+    );
+    let iptables = "{\"family\":\"ip\",\"table\":\"filter\",\"name\":\"cali-FORWARD\"},\n";
+    let both = Node::well().text(NFTABLES, &[iptables, nft].concat());
+    let both = one(&both.judge(), MODE);
+    assert!(
+        both.level == Level::Warn && both.summary.contains("iptables (nft) and nftables"),
+        "{both:?}"
+    );
+    let left = Node::well()
+        .environment("FELIX_BPFENABLED", "false")
+        .text(collectors::conntrack::BPF_MAPS, "100600 0 0 0 2026-11-01T00:00:00Z cali_v4_ct4\n");
+    assert_eq!(one(&left.judge(), MODE).summary, "dataplane iptables (nft), VXLAN");
     let fallen = Node::well()
         .environment("FELIX_BPFENABLED", "true")
         .reading(collectors::conntrack::BPF_MAPS, Reading::failed(Outcome::Missing, "no"));
@@ -366,4 +382,22 @@ fn a_span_is_told_in_two_units() {
     {
         assert_eq!(span(seconds), words);
     }
+}
+
+#[test]
+fn what_the_kernel_has_ended_for_want_of_memory_is_told_and_no_programs_tale_of_it() {
+    let log = "<3>[100.5] Out of memory: Killed process 9 (java) total-vm:1kB\n\
+        <3>[900.5] Memory cgroup out of memory: Killed process 412 (calico-node) total-vm:1kB\n\
+        <12>[950.0] Out of memory: Killed process 412 (calico-node) total-vm:1kB\n";
+    let node = |log: &str| {
+        Node::well()
+            .text(collectors::conntrack::KERNEL_LOG, log)
+            .text("host/proc/uptime", "1000.00 1.00\n")
+    };
+    let restarts = one(&node(log).judge(), RESTARTS);
+    assert_eq!(restarts.level, Level::Warn);
+    assert_eq!(restarts.evidence["killedForMemory"], json!(["calico-node"]));
+    assert_eq!(restarts.evidence["lastKilledSecondsAgo"], 99);
+    assert!(restarts.summary.contains("memory once, last 1 min 39 s ago"), "{}", restarts.summary);
+    assert_eq!(one(&node("<3>[1.0] Killed process\n").judge(), RESTARTS).level, Level::Info);
 }

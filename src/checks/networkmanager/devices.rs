@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use serde::Deserialize;
 
 use crate::checks::Asked;
+use crate::checks::network::pod_prefixes;
 use crate::collectors::Node;
 use crate::host::{Evidence, Outcome};
 use crate::networkmanager::config::Config;
@@ -98,7 +99,7 @@ impl Subject {
 impl Subjects {
     /// The interfaces that the user named, or Calico's.
     pub(super) fn find(evidence: &Evidence, asked: &Asked) -> Self {
-        let prefixes = prefixes(evidence);
+        let prefixes = pod_prefixes(evidence);
         let links = links(evidence);
         let in_use = in_use(evidence, links.as_deref().unwrap_or_default());
         let udev = udev(evidence);
@@ -139,16 +140,6 @@ impl Subjects {
         }
         Self { all: subjects, prefixes }
     }
-}
-
-/// With what the names of pods' interfaces begin: `FELIX_INTERFACEPREFIX`, or `cali`.
-fn prefixes(evidence: &Evidence) -> Vec<String> {
-    let node = Node::from_evidence(evidence);
-    let felix = node.agents().felix.process;
-    let list = felix.and_then(|felix| felix.environment.get("FELIX_INTERFACEPREFIX"));
-    let list = list.map_or("cali", String::as_str).split(',').map(str::trim);
-    let list: Vec<String> = list.filter(|prefix| !prefix.is_empty()).map(str::to_owned).collect();
-    if list.is_empty() { vec!["cali".to_owned()] } else { list }
 }
 
 fn links(evidence: &Evidence) -> Option<Vec<Link>> {

@@ -270,7 +270,7 @@ fn connman(evidence: &Evidence, subjects: &Subjects) -> Finding {
 /// ifupdown's and wicked's files name interfaces one by one.
 fn ifupdown(evidence: &Evidence, subjects: &Subjects) -> Finding {
     const ID: &str = "networkmanager.ifupdown";
-    if evidence.get("host/etc/network/interfaces").is_none() {
+    if is_there(evidence, "host/etc/network/interfaces").is_none() {
         return Finding::new(ID, Level::Unknown, "it is not known what ifupdown does");
     }
     let interfaces = ifupdown::interfaces(&files::interfaces(evidence));

@@ -44,18 +44,19 @@ impl Wanted {
 }
 
 impl Judged {
-    /// What all checks want of this node.
-    pub(super) fn new(node: &Node) -> Self {
+    /// What all checks want of this node, whose bundle holds a path as `shown`.
+    pub(super) fn new(node: &Node, shown: impl Fn(&str) -> String) -> Self {
         let asked = Asked::default();
         let wanted = |check: &'static checks::Check| {
             let Rows { artifacts, trees } = (check.reads)(node, &asked);
-            let paths = artifacts.iter().map(|row| row.path().into_owned()).collect();
-            let folders = trees.iter().map(|tree| tree.path().into_owned()).collect();
+            let paths = artifacts.iter().map(|row| shown(&row.path())).collect();
+            let folders = trees.iter().map(|tree| shown(&tree.path())).collect();
             (check, Wanted { paths, folders })
         };
+        let first = [collectors::FIRST.to_vec(), collectors::builtin(node)].concat();
         Self {
             rows: CHECKS.iter().map(wanted).collect(),
-            first: collectors::FIRST.iter().map(|row| row.path().into_owned()).collect(),
+            first: first.iter().map(|row| shown(&row.path())).collect(),
             left: MOST,
             dropped: BTreeSet::new(),
         }

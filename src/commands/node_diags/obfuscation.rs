@@ -14,6 +14,8 @@ use serde_json::{Value, json};
 use crate::bundle::manifest::Manifest;
 use crate::cli;
 use crate::collectors::{self, COLLECTORS, Node};
+use crate::datastore::Resource;
+use crate::datastore::resources::List;
 use crate::host::{Artifact, Host, Reading, Tree};
 use crate::obfuscate::{Key, Names, Obfuscator};
 use crate::redact::{Redactor, Secrets};
@@ -70,7 +72,10 @@ impl Obfuscation {
         let key = Key::from_text(&key_text).with_context(|| {
             format!("{} holds no key: 64 hexadecimal digits are expected", key_file.display())
         })?;
-        let names = names(host, node, private).await;
+        let mut names = names(host, node, private).await;
+        if wants_datastore(args) {
+            learn_datastore(host, node, &mut names).await;
+        }
         let obfuscator = Obfuscator::new(key, &names);
         Ok(Some(Self { obfuscator, key_text, key_file, map, force: args.force }))
     }
@@ -167,6 +172,23 @@ async fn names(host: &Host, node: &Node, private: &[(Artifact, Reading)]) -> Nam
         names.learn_container_link(&first(&found.path));
     }
     names
+}
+
+/// Whether the datastore is asked in this run at all.
+fn wants_datastore(args: &cli::NodeDiags) -> bool {
+    let names = |list: &[String]| list.iter().any(|name| name == "datastore");
+    !names(&args.skip) && (args.only.is_empty() || names(&args.only))
+}
+
+/// The names of the cluster's nodes, which only the datastore knows all.
+async fn learn_datastore(host: &Host, node: &Node, names: &mut Names) {
+    let path = Resource::Nodes.path();
+    for row in collectors::datastore(node).into_iter().filter(|row| row.path() == path) {
+        let reading = host.read(&row.within(super::FIRST)).await;
+        for node in List::parse(&reading.bytes).unwrap_or_default().nodes() {
+            names.learn_node(&node.name);
+        }
+    }
 }
 
 /// The content of the key's file, which is made if there is none.

@@ -70,6 +70,8 @@ pub(super) struct Recorder {
     /// Why the bundle cannot be written further: the first error.
     pub(super) broken: Option<WriteError>,
     progress: indicatif::ProgressBar,
+    #[cfg(test)]
+    judging_panics: bool,
 }
 
 impl Recorder {
@@ -81,6 +83,7 @@ impl Recorder {
         time: Timestamp,
         max_bytes: Option<u64>,
         stop: watch::Sender<Option<Stop>>,
+        judged: Judged,
         output: Output,
     ) -> Self {
         let rows =
@@ -104,10 +107,12 @@ impl Recorder {
             written: 0,
             evidence: Evidence::default(),
             awaited: Some(awaited),
-            judged: Judged::new(node),
+            judged,
             time,
             broken: None,
             progress,
+            #[cfg(test)]
+            judging_panics: false,
         }
     }
 
@@ -314,7 +319,11 @@ impl Recorder {
 
     /// The node's status, from what has come, and `None` where there was a fault in computing it.
     pub(super) fn status(&self) -> Option<NodeStatus> {
-        let compute = || status::node_status(self.time, &self.evidence);
+        let compute = || {
+            #[cfg(test)]
+            assert!(!self.judging_panics, "on purpose");
+            status::node_status(self.time, &self.evidence)
+        };
         std::panic::catch_unwind(std::panic::AssertUnwindSafe(compute)).ok()
     }
 

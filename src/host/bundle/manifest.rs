@@ -13,7 +13,6 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, SeqAccess, Visitor};
-use serde_json::Value;
 
 use crate::archive::entry_path;
 use crate::host::Outcome;
@@ -50,7 +49,7 @@ pub(super) struct Manifest {
 #[serde(rename_all = "camelCase")]
 pub(super) struct Item {
     path: String,
-    #[serde(deserialize_with = "outcome")]
+    #[serde(deserialize_with = "Outcome::known")]
     pub(super) outcome: Outcome,
     #[serde(default)]
     pub(super) reason: Option<String>,
@@ -91,12 +90,6 @@ impl Manifest {
         }
         warnings
     }
-}
-
-/// A word that a newer calivet has for an outcome is no success that is known.
-fn outcome<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Outcome, D::Error> {
-    let word = Value::deserialize(deserializer)?;
-    Ok(Outcome::deserialize(word).unwrap_or(Outcome::Failed))
 }
 
 fn items<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, Item>, D::Error> {

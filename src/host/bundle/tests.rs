@@ -344,3 +344,31 @@ proptest! {
         let _ = Manifest::parse(text.as_bytes());
     }
 }
+
+#[test]
+fn logs_without_a_summary_are_counted_as_they_stream_by_and_not_where_there_is_one() {
+    let log = b"2024-05-01 09:17:48.238 [ERROR][1] felix/a.go 1: bad\n";
+    let felix = [log.repeat(5 << 14), log.to_vec()].concat();
+    let logs: [(&str, &[u8]); 4] = [
+        ("logs/felix/current", &felix),
+        ("logs/pods/kube-system_calico-node-x_1/calico-node/2.log", log),
+        ("logs/pods/default_calico-node-x_1/calico-node/2.log", log),
+        ("logs/kernel.log", b"<4>[1.0] text\n"),
+    ];
+    let bundle = open(&logs);
+    let reading = bundle.read(&named(crate::logs::PATH));
+    assert_eq!(reading.outcome, Outcome::Ok);
+    let summary = crate::logs::Summary::parse(&reading.bytes).unwrap();
+    let paths: Vec<&str> = summary.files.iter().map(|file| file.path.as_str()).collect();
+    let pod = "/var/log/pods/kube-system_calico-node-x_1/calico-node/2.log";
+    assert_eq!(paths, ["/var/log/calico/felix/current", pod]);
+    assert_eq!(summary.files[0].looked_at, crate::logs::TAIL);
+    assert_eq!(summary.messages.len(), 1);
+    assert_eq!(summary.messages[0].count, crate::logs::TAIL / log.len() as u64 + 1);
+    assert_eq!(outcome(&bundle, "logs/kernel.log").2, "<4>[1.0] text\n");
+
+    let with =
+        [&[(crate::logs::PATH, &b"{\"files\": [], \"messages\": []}"[..])][..], &logs].concat();
+    let reading = open(&with).read(&named(crate::logs::PATH));
+    assert!(crate::logs::Summary::parse(&reading.bytes).unwrap().files.is_empty());
+}

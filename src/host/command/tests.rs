@@ -22,6 +22,7 @@ impl Script {
             place: Place::Here,
             path: "/bin/sh".into(),
             arguments: shell.iter().chain(arguments).map(ToString::to_string).collect(),
+            environment: None,
         }
     }
 
@@ -220,7 +221,7 @@ async fn what_is_not_of_this_machine_fails_to_run() {
     let path = folder.path().join("program");
     fs::write(&path, b"\x7fELF\x02\x01\x01\0nonsense").unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-    let program = Program { place: Place::Here, path, arguments: Vec::new() };
+    let program = Program { place: Place::Here, path, arguments: Vec::new(), environment: None };
     let reading = loop {
         let (sender, _chunks) = mpsc::channel(1);
         let reading = program.clone().run(None, Duration::from_secs(20), 1000, sender).await;

@@ -12,7 +12,9 @@ use netlink_bindings::rt_link::{self, Ifinfomsg, LinkAttrs, LinkinfoAttrs, PropL
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::attributes::{Flags, Names, Word, attributes, flags, hardware, number, text};
+use super::attributes::{
+    Flags, INET, INET6, Names, Word, attributes, flags, hardware, number, text,
+};
 use super::document::Document;
 use super::kernel::{Kernel, Trouble};
 
@@ -54,6 +56,10 @@ struct Link<'a> {
     port_of: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     port: Option<Map<String, Value>>,
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    ipv4: Map<String, Value>,
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    ipv6: Map<String, Value>,
     statistics: Option<Map<String, Value>>,
 }
 
@@ -122,6 +128,48 @@ pub(super) fn write(kernel: &mut Kernel, document: &mut Document) -> Result<(), 
     })
 }
 
+/// `IFLA_AF_SPEC`.
+const AF_SPEC: u16 = 26;
+/// `IFLA_INET_CONF`.
+const INET_CONF: u16 = 1;
+/// `IFLA_INET6_CONF`.
+const INET6_CONF: u16 = 2;
+
+/// The link's own settings in `/proc/sys/net/ipv4/conf` that are kept, by their place in the kernel's array:
+/// `IPV4_DEVCONF_*` less one (`linux/ip.h`).
+const IPV4_SETTINGS: [(usize, &str); 9] = [
+    (0, "forwarding"),
+    (2, "proxy_arp"),
+    (7, "rp_filter"),
+    (12, "arp_filter"),
+    (17, "arp_announce"),
+    (18, "arp_ignore"),
+    (22, "accept_local"),
+    (23, "src_valid_mark"),
+    (25, "route_localnet"),
+];
+
+/// The same of `/proc/sys/net/ipv6/conf`: `DEVCONF_*` (`linux/ipv6.h`).
+const IPV6_SETTINGS: [(usize, &str); 4] =
+    [(0, "forwarding"), (3, "accept_ra"), (22, "proxy_ndp"), (26, "disable_ipv6")];
+
+/// A link's settings in a family. The kernel tells all of them with the link, so that no file is read for each.
+fn settings(link: &[u8], family: u8, array: u16, wanted: &[(usize, &str)]) -> Map<String, Value> {
+    let find = |buffer, wanted: u16| {
+        attributes(buffer).find(|(kind, _)| *kind == wanted).map(|(_, value)| value)
+    };
+    let values = find(link, AF_SPEC)
+        .and_then(|families| find(families, family.into()))
+        .and_then(|family| find(family, array))
+        .unwrap_or_default();
+    let value = |place: usize| {
+        let bytes = values.chunks_exact(4).nth(place)?;
+        Some(i32::from_ne_bytes(bytes.try_into().ok()?))
+    };
+    let known = wanted.iter().filter_map(|(place, name)| Some((*name, value(*place)?)));
+    known.map(|(name, value)| (name.to_owned(), value.into())).collect()
+}
+
 /// `IFLA_STATS64`.
 const STATS64: u16 = 23;
 
@@ -162,6 +210,8 @@ fn row<'a>(header: &Ifinfomsg, link: rt_link::IterableLinkAttrs<'_>, names: &'a 
         detail: None,
         port_of: None,
         port: None,
+        ipv4: settings(buffer, INET, INET_CONF, &IPV4_SETTINGS),
+        ipv6: settings(buffer, INET6, INET6_CONF, &IPV6_SETTINGS),
         statistics: attributes(buffer)
             .find(|(kind, _)| *kind == STATS64)
             .map(|(_, counters)| statistics(counters)),

@@ -2,6 +2,7 @@
 
 mod connection;
 mod here;
+mod stale;
 mod told;
 
 use super::Verdict;
@@ -43,6 +44,7 @@ impl<'a> Case<'a> {
     pub(super) fn verdict(&self) -> Verdict {
         self.not_started()
             .or_else(|| self.not_loaded())
+            .or_else(|| self.stale())
             .or_else(|| self.wrong_here())
             .or_else(|| self.told())
             .or_else(|| self.by_connection())

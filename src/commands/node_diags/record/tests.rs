@@ -74,7 +74,8 @@ fn recorder(output: archive::Output, max_bytes: Option<u64>) -> Recorder {
     let writer = Writer::new(output, 2, 1);
     let output = Output::new(&Cli::parse_from(["calivet", "--quiet", "node", "diags"]).options);
     let stop = watch::channel(None).0;
-    Recorder::new(writer, &Node::default(), Timestamp::now(), max_bytes, stop, output)
+    let judged = Judged::new(&Node::default(), str::to_owned);
+    Recorder::new(writer, &Node::default(), Timestamp::now(), max_bytes, stop, judged, output)
 }
 
 /// Path and length of what is in a bundle, in its order.
@@ -227,4 +228,24 @@ async fn a_bundle_that_goes_to_a_pipe_holds_large_items_whole_too() {
     assert!(recorder.finish().await.1.is_none());
     copying.join().unwrap();
     assert_eq!(contents(&path).iter().filter(|(_, length)| *length == LARGE as u64).count(), 2);
+}
+
+#[tokio::test]
+async fn a_panic_in_judging_the_status_costs_the_status_and_no_item() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.tar.gz");
+    let mut recorder = recorder(archive::Output::create(&path, false).unwrap(), None);
+    recorder.judging_panics = true;
+    let (items, received) = mpsc::channel(1);
+    let feeding = tokio::spawn(async move {
+        Source::new("a", &items).await.give(b"here".to_vec()).await;
+    });
+    recorder.record(received).await;
+    feeding.await.unwrap();
+    recorder.finish_status().await;
+    assert!(recorder.status().is_none());
+    assert_eq!(told(&recorder, "a"), (Outcome::Ok, 4));
+    assert_eq!(told(&recorder, "status.json"), (Outcome::Failed, 0));
+    assert!(recorder.finish().await.1.is_none());
+    assert_eq!(contents(&path), [("a".to_owned(), 4)]);
 }

@@ -9,28 +9,8 @@ use super::Case;
 use crate::bgp::looks::{Look, Outcome};
 use crate::checks::bgp::firewall::{Direction, Packet};
 use crate::checks::bgp::kernel::{self, Address, Owner, is_same};
+use crate::checks::network::{Unfit, unfit};
 use crate::status::PeerType;
-
-/// Links that are not a node's uplink: `IP_AUTODETECTION_METHOD` passes them over when it looks for the node's address.
-const NO_UPLINKS: &[&str] = &[
-    "docker",
-    "br-",
-    "virbr",
-    "lxcbr",
-    "podman",
-    "cbr",
-    "cni",
-    "cali",
-    "tunl",
-    "vxlan.calico",
-    "vxlan-v6.calico",
-    "wireguard.cali",
-    "wg-v6.cali",
-    "kube-ipvs",
-    "flannel",
-    "dummy",
-    "nodelocaldns",
-];
 
 impl Case<'_> {
     pub(super) fn wrong_here(&self) -> Option<Verdict> {
@@ -256,23 +236,15 @@ impl Case<'_> {
         let all = self.facts.addresses.as_ref()?;
         let address = on_host(all, source)?;
         let dev = address.dev.as_deref()?;
-        let full = if source.contains(':') { 128 } else { 32 };
-        let has_other = all.iter().any(|other| {
-            let same_family =
-                other.address.as_deref().is_some_and(|it| it.contains(':') == source.contains(':'));
-            other.dev == address.dev && same_family && other.prefix_length < full
-        });
-        let what = if NO_UPLINKS.iter().any(|prefix| dev.starts_with(prefix)) {
-            format!(
+        let what = match unfit(all, address)? {
+            Unfit::Link => format!(
                 "the session's source address {source} is on {dev}, which leads to no other node"
-            )
-        } else if address.prefix_length == full && has_other && !source.starts_with("fe80") {
-            format!(
-                "the session's source address {source} is a second address of {dev} without a network (/{full}), as \
-                 keepalived and the like add for a virtual address"
-            )
-        } else {
-            return None;
+            ),
+            Unfit::Virtual => format!(
+                "the session's source address {source} is a second address of {dev} without a network (/{}), as \
+                 keepalived and the like add for a virtual address",
+                address.prefix_length
+            ),
         };
         Some(
             Verdict::likely("wrong-source-address", what)
