@@ -177,6 +177,8 @@ Examples:
     Redact(BundleRedact),
     /// What changed on a node between two bundles
     Diff(BundleDiff),
+    /// A page to look at: findings, peers, a picture of the network, errors over time
+    Report(BundleReport),
 }
 
 /// `bundle show`, `bundle verify`.
@@ -248,6 +250,27 @@ pub struct BundleDiff {
     /// The later bundle
     #[arg(value_name = "B")]
     pub after: PathBuf,
+}
+
+/// `bundle report`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  calivet bundle report diags-20261123_023326.tar.gz
+  calivet bundle report diags-20261123_023326.tar.gz --output-file node-1.html
+
+The page is one HTML file without scripts, and needs nothing from elsewhere.")]
+pub struct BundleReport {
+    /// The bundle: a tar.gz, or the folder it was unpacked to
+    pub file: PathBuf,
+
+    /// Where to write the page; `-` is stdout [default: the bundle's name with .html]
+    #[arg(long, value_name = "PATH")]
+    pub output_file: Option<PathBuf>,
+
+    /// Replace an existing file
+    #[arg(long)]
+    pub force: bool,
 }
 
 /// `explain`.

@@ -85,6 +85,18 @@ impl Output {
         &self.place
     }
 
+    /// Writes one document that is no archive, and gives it its final name.
+    ///
+    /// # Errors
+    /// It could not be written whole: then there is no file.
+    pub fn document(mut self, bytes: &[u8]) -> Result<(), WriteError> {
+        let written = self.write_all(bytes).and_then(|()| self.finish());
+        written.map_err(|source| {
+            self.discard();
+            WriteError::Finish { place: self.place.clone(), source }
+        })
+    }
+
     pub(super) fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         match &mut self.kind {
             Kind::File { file, .. } => file.write_all(bytes),

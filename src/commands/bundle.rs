@@ -3,6 +3,7 @@
 mod cat;
 mod diff;
 mod redact;
+mod report;
 
 use std::path::Path;
 
@@ -33,6 +34,7 @@ pub(super) async fn run(
         cli::Bundle::Verify(args) => verify(&args.file, output),
         cli::Bundle::Redact(args) => redact::run(args, output).await,
         cli::Bundle::Diff(args) => Box::pin(diff::run(args, output)).await,
+        cli::Bundle::Report(args) => Box::pin(report::run(args, output)).await,
     }
 }
 

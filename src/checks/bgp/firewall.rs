@@ -6,9 +6,11 @@
 
 mod packet;
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::kernel;
@@ -53,7 +55,16 @@ struct Rule {
     chain: String,
     handle: Option<u64>,
     comment: Option<String>,
-    expressions: Vec<Value>,
+    /// Text until a packet comes to the rule, for of thousands of rules few are ever walked.
+    expressions: Box<RawValue>,
+    #[serde(skip)]
+    walked: OnceCell<Vec<Value>>,
+}
+
+impl Rule {
+    fn expressions(&self) -> &[Value] {
+        self.walked.get_or_init(|| serde_json::from_str(self.expressions.get()).unwrap_or_default())
+    }
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -223,7 +234,7 @@ impl Walk<'_> {
 
     fn rule(&mut self, rule: &Rule) -> Said {
         let mut said = Said { matches: Truth::Yes, ..Said::default() };
-        for expression in &rule.expressions {
+        for expression in rule.expressions() {
             let truth = self.expression(rule, expression, &mut said);
             said.matches = said.matches.and(truth);
             if said.matches == Truth::No {

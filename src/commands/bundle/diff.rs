@@ -29,7 +29,7 @@ pub(super) async fn run(args: &cli::BundleDiff, output: Output) -> anyhow::Resul
 }
 
 /// Reads a bundle once, and lets today's checks judge it.
-async fn look(path: &Path) -> anyhow::Result<(Host, Report, NodeStatus)> {
+pub(super) async fn look(path: &Path) -> anyhow::Result<(Host, Report, NodeStatus)> {
     let host = Host::of(Bundle::open(path)?);
     let report = check::all(&host).await;
     let evidence = node_status::evidence(&host, false).await;
