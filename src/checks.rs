@@ -5,10 +5,12 @@
 //! heading in `docs/checks.md`, and a sentence that is true when it passes.
 
 mod bgp;
+mod certificates;
 mod cni;
 mod conntrack;
 mod dataplane;
 mod datastore;
+mod disk;
 mod environment;
 pub mod explained;
 mod felix;
@@ -24,6 +26,7 @@ pub mod suppressions;
 mod sysctl;
 mod system;
 mod tables;
+mod time;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -43,6 +46,9 @@ use suppressions::Suppressed;
 
 /// The checks, in the order in which they are run and shown.
 pub const CHECKS: &[Check] = &[
+    time::CHECK,
+    disk::CHECK,
+    certificates::CHECK,
     system::CHECK,
     sysctl::CHECK,
     interfaces::CHECK,

@@ -416,6 +416,22 @@ Examples:
   sudo calivet check bgp -o json | jq '.findings[] | select(.id == \"bgp.peer\") | .evidence.cause'
   calivet check bgp --from diags-20261123_023326.tar.gz")]
     Bgp,
+    /// Which certificates of Calico's and the kubelet's have expired, or soon will?
+    #[command(after_help = "\
+Of the files only what a certificate tells anybody is kept: whose it is, by whom, until when. No key is.
+
+Examples:
+  sudo calivet check certificates
+  sudo calivet check certificates -o wide     with each file and what it holds
+  calivet check certificates --from diags-20261123_023326.tar.gz")]
+    Certificates,
+    /// Have the disks and the memory room, can they be written to, was anything killed?
+    #[command(after_help = "\
+Examples:
+  sudo calivet check disk
+  sudo calivet check disk -o wide             with each file system and folder
+  calivet check disk --from diags-20261123_023326.tar.gz")]
+    Disk,
     /// Does Felix run, is it live and ready, and what do its log and metrics say?
     #[command(after_help = "\
 Examples:
@@ -466,6 +482,13 @@ Examples:
     /// Which of Calico's interfaces does `NetworkManager` take, and which line decides?
     #[command(name = "networkmanager")]
     NetworkManager(NetworkManager),
+    /// Is the clock synchronised, and is anything dated in the future?
+    #[command(after_help = "\
+Examples:
+  sudo calivet check time
+  sudo calivet check time -o json | jq '.findings[] | select(.id == \"time.synchronised\") | .evidence'
+  calivet check time --from diags-20261123_023326.tar.gz")]
+    Time,
     /// Can this node reach etcd or the Kubernetes API, is it let in, and is it in there?
     Datastore,
 }

@@ -26,6 +26,7 @@ use crate::processes::{self, Agent, Agents, Process};
 use crate::status;
 
 pub(crate) use kernel::SYSCTLS;
+pub(crate) use system::{CHRONY, TIMEDATECTL};
 
 /// A subject: what is read of it, and the name by which `--only` and `--skip` know it.
 #[derive(Debug)]
@@ -226,6 +227,12 @@ pub fn networkmanager(node: &Node) -> Rows {
 #[must_use]
 pub fn environment(config: &Path) -> Artifact {
     calico::environment(config)
+}
+
+/// What the certificates say that are used here, also by calicoctl with this configuration file.
+#[must_use]
+pub fn certificates(config: &Path) -> Artifact {
+    calico::certificates(config)
 }
 
 /// The links, their addresses and the rules, as the kernel has them.

@@ -13,7 +13,7 @@
 //!
 //! | module | what it is |
 //! | --- | --- |
-//! | [`bird`], [`processes`], [`felix`], [`sysctl`], [`conntrack`], [`kube_proxy`], [`kernel`], [`cni_cache`], [`bpf_maps`] | parsers: bytes in, typed facts out; they know no host |
+//! | [`bird`], [`processes`], [`felix`], [`sysctl`], [`conntrack`], [`kube_proxy`], [`kernel`], [`cni_cache`], [`bpf_maps`], [`clock`], [`filesystems`], [`certificates`] | parsers: bytes in, typed facts out; they know no host |
 //! | [`networkmanager`], [`networkd`], [`dhcpcd`], [`connman`], [`netplan`], [`fnmatch`] | what others make of their configuration |
 //! | [`bgp`] | what a look at a BGP peer gives, and what a peer says |
 //! | [`logs`] | lines of logs, counted by message |
@@ -38,8 +38,10 @@ pub mod bgp;
 pub mod bird;
 pub mod bpf_maps;
 pub mod bundle;
+pub mod certificates;
 pub mod checks;
 pub mod cli;
+pub mod clock;
 pub mod cni;
 pub mod cni_cache;
 pub mod collect;
@@ -50,6 +52,7 @@ pub mod conntrack;
 pub mod datastore;
 pub mod dhcpcd;
 pub mod felix;
+pub mod filesystems;
 pub mod fix;
 pub mod fnmatch;
 pub mod host;

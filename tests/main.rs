@@ -15,6 +15,7 @@ mod check_cni;
 mod check_environment;
 mod check_felix;
 mod check_firewall;
+mod check_host;
 mod check_kernel;
 mod check_options;
 mod conntrack;

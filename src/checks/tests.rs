@@ -39,6 +39,30 @@ fn ids_are_unique_belong_to_their_check_and_are_explained_in_the_docs() {
 }
 
 #[test]
+fn the_commonest_faults_are_thirty_and_each_finding_that_tells_them_exists() {
+    let docs = include_str!("../../docs/faults.md");
+    let ids: BTreeSet<&str> =
+        CHECKS.iter().flat_map(|check| check.finds).map(|kind| kind.id).collect();
+    let mut rows = 0;
+    for row in docs.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| -")) {
+        let cells: Vec<&str> = row.trim_matches('|').split(" | ").map(str::trim).collect();
+        let [number, _fault, told, rest @ ..] = cells.as_slice() else { panic!("{row}") };
+        let Ok(number) = number.parse::<usize>() else { continue };
+        rows += 1;
+        assert_eq!(number, rows, "{row}");
+        let named: Vec<&str> = told.split(", ").map(|id| id.trim_matches('`')).collect();
+        if named == ["-"] {
+            assert!(rest.iter().any(|why| why.starts_with("not told")), "{row}");
+            continue;
+        }
+        for id in named {
+            assert!(ids.contains(id), "no check finds {id}: {row}");
+        }
+    }
+    assert_eq!(rows, 30);
+}
+
+#[test]
 fn what_a_check_reads_is_what_a_bundle_holds() {
     let node = collectors::full_node();
     let rows: Vec<Rows> =

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::path::Path;
 
+use crate::certificates;
 use crate::datastore::environment;
 use crate::datastore::settings::DEFAULT_PATH;
 
@@ -35,6 +36,13 @@ pub(super) fn environment(config: &Path) -> Artifact {
     Artifact::new(Cow::Borrowed(environment::PATH), source)
 }
 
+/// What the certificates say that are used here, also by calicoctl with this configuration file.
+pub(super) fn certificates(config: &Path) -> Artifact {
+    let config = if config.as_os_str().is_empty() { Path::new(DEFAULT_PATH) } else { config };
+    let source = Source::Certificates { config: config.to_owned() };
+    Artifact::new(Cow::Borrowed(certificates::PATH), source)
+}
+
 /// Credentials in the container of calico-node: its API token, and its key for Typha or etcd.
 const CONTAINED: [&str; 3] = [
     "/var/run/secrets/kubernetes.io/serviceaccount/token",
@@ -44,7 +52,7 @@ const CONTAINED: [&str; 3] = [
 
 fn more(node: &Node) -> Rows {
     let file = |path: String| Artifact::new(Cow::Borrowed(""), Source::File(Cow::Owned(path)));
-    let mut artifacts = vec![environment(&node.config)];
+    let mut artifacts = vec![environment(&node.config), certificates(&node.config)];
     // The default file is in the folder above.
     if node.config.is_absolute() && !node.config.starts_with("/etc/calico") {
         artifacts.push(file(node.config.display().to_string()));

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::{Artifact, Collector, Extent, Rows, Source};
+use crate::{clock, filesystems, processes};
 
 /// The table of processes.
 pub(super) const PROCESSES: Artifact =
@@ -18,6 +19,8 @@ pub(super) const COLLECTOR: Collector = Collector {
     artifacts: &[
         PROCESSES,
         INIT,
+        Artifact::new(Cow::Borrowed(clock::PATH), Source::Clock),
+        Artifact::new(Cow::Borrowed(filesystems::PATH), Source::FileSystems),
         Artifact::command("date", "date"),
         Artifact::command("hostname", "hostname"),
         Artifact::file("/etc/os-release"),
@@ -27,20 +30,29 @@ pub(super) const COLLECTOR: Collector = Collector {
     ],
     trees: &[],
     more: |node| {
-        let artifacts = if node.systemd {
+        let mut artifacts = if node.systemd {
             vec![
                 Artifact::command(
                     "system/failed-units",
                     "systemctl list-units --failed --no-pager",
                 ),
-                Artifact::command("system/time", "timedatectl show"),
+                Artifact::command(TIMEDATECTL, "timedatectl show"),
             ]
         } else {
             Vec::new()
         };
+        // It asks chronyd, where that runs, and nobody else.
+        if processes::time_keepers(&node.processes).any(|name| name == "chronyd") {
+            artifacts.push(Artifact::command(CHRONY, "chronyc -n -c tracking"));
+        }
         Rows { artifacts, trees: Vec::new() }
     },
 };
 
 /// What runs as the first process: `systemd` or another.
 pub(super) const INIT: Artifact = Artifact::file("/proc/1/comm").public();
+
+/// What systemd tells of the clock.
+pub(crate) const TIMEDATECTL: &str = "system/time";
+/// What chronyd tells of it.
+pub(crate) const CHRONY: &str = "system/chrony";

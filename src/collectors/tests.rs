@@ -20,6 +20,7 @@ pub(crate) fn full() -> Node {
         process(10, &["calico-node", "-felix"]),
         process(11, &["bird", "-R"]),
         process(12, &["bird6", "-R"]),
+        process(13, &["/usr/sbin/chronyd"]),
     ];
     Node {
         name: "node-1".to_owned(),
@@ -87,6 +88,9 @@ fn files_and_folders_are_absolute_and_questions_are_single_lines() {
                 | Source::XtablesLock
                 | Source::Probe { .. }
                 | Source::Environment { .. }
+                | Source::Clock
+                | Source::FileSystems
+                | Source::Certificates { .. }
                 | Source::Datastore { .. } => {}
             }
         }

@@ -95,6 +95,16 @@ pub enum Source {
     CniCredentials,
     /// Who holds the lock of iptables, as JSON ([`crate::packet_filter::lock`]).
     XtablesLock,
+    /// The clock, the hardware's clock and the times of files, as JSON ([`crate::clock::Clock`]).
+    Clock,
+    /// Room on the file systems that Calico writes to, as JSON ([`crate::filesystems::FileSystems`]).
+    FileSystems,
+    /// What the certificates that Calico and the kubelet use say of themselves, as JSON: an array of
+    /// [`crate::certificates::Held`]. No key is in it.
+    Certificates {
+        /// calicoctl's configuration file; relative to the folder in which calivet runs.
+        config: PathBuf,
+    },
     /// The way to each BGP peer whose session is down, and whether it can be connected to, as JSON
     /// ([`crate::bgp::looks`]): a bounded active look.
     Probe {
@@ -238,6 +248,11 @@ impl Artifact {
                 "times of the tokens in kubeconfigs beside the CNI configuration".to_owned()
             }
             Source::XtablesLock => "who holds /run/xtables.lock, by /proc/locks".to_owned(),
+            Source::Clock => "the clock, /sys/class/rtc, times of files".to_owned(),
+            Source::FileSystems => "statvfs of /, /var/log, /var/lib/calico, ...".to_owned(),
+            Source::Certificates { .. } => {
+                "certificates of calico-node, the CNI plugin, the kubelet, calicoctl".to_owned()
+            }
             Source::Probe { connect: true, .. } => {
                 "connections to BGP peers that are down".to_owned()
             }

@@ -11,9 +11,9 @@ use tokio::sync::{OnceCell, mpsc};
 use super::bird_socket::{Daemons, Question};
 use super::file::Wanted;
 use super::{
-    Artifact, Extent, Family, Listing, Outcome, Reading, Source, Tree, apart, command, credentials,
-    datastore, dbus, enter, environment, file, http, in_chunks, kernel_log, logs, netlink, probe,
-    process, sysctl, tree, xtables_lock,
+    Artifact, Extent, Family, Listing, Outcome, Reading, Source, Tree, apart, certificates, clock,
+    command, credentials, datastore, dbus, enter, environment, file, filesystems, http, in_chunks,
+    kernel_log, logs, netlink, probe, process, sysctl, tree, xtables_lock,
 };
 use crate::bgp::looks;
 use crate::bird::configuration::{self, Configuration};
@@ -121,6 +121,18 @@ impl Live {
                 send(Box::pin(credentials::look(self, limit)).await, &chunks).await
             }
             Source::XtablesLock => send(xtables_lock::look(&root, limit).await, &chunks).await,
+            Source::Clock => {
+                let look = move |_: &_| {
+                    // Numbers and texts are always JSON.
+                    let bytes = serde_json::to_vec_pretty(&clock::look(&root)).unwrap_or_default();
+                    Reading { original_bytes: bytes.len() as u64, bytes, ..Reading::begin() }
+                };
+                apart::stream_short(limit, chunks, look).await
+            }
+            Source::FileSystems => send(filesystems::look(&root, limit).await, &chunks).await,
+            Source::Certificates { config } => {
+                send(Box::pin(self.certificates(config, limit)).await, &chunks).await
+            }
             Source::Logs(folder) => send(logs::count(&root, folder, limit).await, &chunks).await,
             Source::NetworkManager => send(dbus::view(&root, limit).await, &chunks).await,
             Source::Probe { connect, configurations } => {
@@ -158,6 +170,17 @@ impl Live {
             reading.place = Some("the environment in which calivet runs".to_owned());
         }
         reading
+    }
+
+    /// What the certificates say that are used here.
+    async fn certificates(&self, config: &Path, limit: Duration) -> Reading {
+        let path = std::path::absolute(config).unwrap_or_else(|_| config.to_owned());
+        let file = Source::File(Cow::Owned(path.display().to_string()));
+        let file = Artifact::new(Cow::Borrowed(""), file).at_most(environment::MAX_FILE);
+        let (file, agents) = tokio::join!(self.gather(&file), self.agents());
+        let settings = environment::settings(&path, &file, &environment::own());
+        let felix = processes::find(agents).felix.process;
+        certificates::look(&self.root, felix, &settings, &path, limit).await
     }
 
     /// Looks at the BGP peers that are down: as BIRD tells them now, for a session that has come to stand meanwhile

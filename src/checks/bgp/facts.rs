@@ -1,5 +1,6 @@
 //! All that is known of a node's BGP, read once.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 
 use jiff::Timestamp;
@@ -32,7 +33,8 @@ pub(super) struct Facts<'a> {
     pub(super) addresses: Option<Vec<Address>>,
     pub(super) sockets: Option<Vec<Socket>>,
     pub(super) routes: Option<Vec<Route>>,
-    pub(super) firewall: Option<Firewall>,
+    /// See [`Facts::firewall`].
+    firewall: OnceCell<Option<Firewall>>,
     pub(super) dropped: Option<Dropped>,
     pub(super) cluster: Cluster,
 }
@@ -77,7 +79,7 @@ impl<'a> Facts<'a> {
             addresses: kernel::rows(evidence, "network/addresses.json", "addresses"),
             sockets: kernel::rows(evidence, "network/sockets.json", "sockets"),
             routes: kernel::rows(evidence, "network/routes.json", "routes"),
-            firewall: Firewall::read(evidence),
+            firewall: OnceCell::new(),
             dropped: netstat.and_then(|reading| Dropped::parse(&reading.text())),
             cluster: Cluster::read(evidence),
         }
@@ -113,6 +115,12 @@ impl<'a> Facts<'a> {
             .then(|| bird_routes::parse(&reply))
     }
 
+    /// The packet filter's rules, if they could be read; looked at only where a session is down, for there may be
+    /// thousands.
+    pub(super) fn firewall(&self) -> Option<&Firewall> {
+        self.firewall.get_or_init(|| Firewall::read(self.evidence)).as_ref()
+    }
+
     /// Whether all rules of this host's packet filter are known: those of legacy iptables are not.
     pub(super) fn knows_firewall(&self) -> bool {
         let is_unused = |path: &str| {
@@ -121,7 +129,7 @@ impl<'a> Facts<'a> {
                     || names.outcome == Outcome::Ok && names.text().trim().is_empty()
             })
         };
-        self.firewall.is_some()
+        self.firewall().is_some()
             && is_unused("host/proc/net/ip_tables_names")
             && is_unused("host/proc/net/ip6_tables_names")
     }

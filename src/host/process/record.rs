@@ -14,7 +14,7 @@ use nix::unistd::read;
 use super::Extent;
 use crate::datastore::url;
 use crate::host::beneath::{open_beneath, open_root, read_link};
-use crate::processes::{ENVIRONMENT, Process};
+use crate::processes::{ENVIRONMENT, Process, TIME_KEEPERS};
 
 /// The names under which Calico's agents have been started.
 const AGENTS: [&str; 9] = [
@@ -87,7 +87,8 @@ impl Reader {
             // A glance: most processes are no agents, and this is the least that tells.
             let file = open_file(&self.proc, format!("{pid}/cmdline").as_str())?;
             let bytes = read(file, buffer)?;
-            if !may_be_agent(&buffer[..bytes]) {
+            let line = buffer.get(..bytes).unwrap_or_default();
+            if !may_be_agent(line) && !keeps_time(line) {
                 return Ok(None);
             }
         }
@@ -143,9 +144,18 @@ impl Reader {
 
 /// Whether a command line begins with the name of one of Calico's agents, with or without a path before it.
 fn may_be_agent(line: &[u8]) -> bool {
+    AGENTS.iter().any(|agent| agent.as_bytes() == program(line))
+}
+
+/// Whether a command line begins with the name of a program that keeps the clock; some add a colon and what they do.
+fn keeps_time(line: &[u8]) -> bool {
+    let name = program(line).split(|byte| matches!(byte, b' ' | b':')).next().unwrap_or_default();
+    TIME_KEEPERS.iter().any(|keeper| keeper.as_bytes() == name)
+}
+
+fn program(line: &[u8]) -> &[u8] {
     let program = line.split(|byte| *byte == 0).next().unwrap_or_default();
-    let name = program.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-    AGENTS.iter().any(|agent| agent.as_bytes() == name)
+    program.rsplit(|byte| *byte == b'/').next().unwrap_or_default()
 }
 
 fn open_file(folder: &OwnedFd, name: &str) -> Result<OwnedFd> {

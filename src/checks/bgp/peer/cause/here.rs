@@ -171,7 +171,7 @@ impl Case<'_> {
     fn filtered_here(&self) -> Option<Verdict> {
         // Who was reached is not dropped; who calls us may be.
         let reached = self.reached_peer() == Some(true);
-        let firewall = self.facts.firewall.as_ref()?;
+        let firewall = self.facts.firewall()?;
         let address: IpAddr = kernel::address(self.address)?;
         let own = self.source().and_then(kernel::address);
         let link = self.look.and_then(|look: &Look| look.route.as_ref()?.dev.clone());
