@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use futures_util::future::join_all;
+use futures_util::{StreamExt, stream};
 use tokio::time::Instant;
 
 use super::{Exit, Misuse, host};
@@ -22,6 +22,8 @@ use crate::output::{self, Output, findings};
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// The bound on one verdict, which is computed from what has been read: milliseconds, if nothing is wrong with it.
 const JUDGING: Duration = Duration::from_secs(10);
+/// How many verdicts are computed at once.
+const AT_ONCE: usize = 4;
 /// The time between two looks of `--wait`.
 const AGAIN: Duration = Duration::from_secs(2);
 /// The most that is read of a file of suppressions.
@@ -149,7 +151,7 @@ impl Wanted {
     async fn report(&self, host: &Host) -> (Report, Vec<String>) {
         let Self { checks, asked, suppressions } = self;
         let (name, evidence) = gather(host, checks, asked).await;
-        let mut findings = judge(checks, evidence, asked).await;
+        let mut findings = judge(checks, evidence, asked, AT_ONCE).await;
         let over = suppressions::apply(suppressions, &mut findings, host.time());
         (Report::new(name, host.time(), findings), over)
     }
@@ -162,11 +164,13 @@ pub(super) async fn all(host: &Host) -> Report {
     wanted.report(host).await.0
 }
 
-/// Lets the checks judge side by side: one that fails or hangs is unknown and holds up no other.
+/// Lets the checks judge, so many at once: one that fails or hangs is unknown and spoils no other. Each that judges
+/// takes a thread and the memory of what it parses.
 pub(super) async fn judge(
     checks: &[&'static Check],
     evidence: Evidence,
     asked: &Asked,
+    at_once: usize,
 ) -> Vec<Finding> {
     let evidence = Arc::new(evidence);
     let judged = checks.iter().map(|&check| {
@@ -180,7 +184,8 @@ pub(super) async fn judge(
             })
         }
     });
-    join_all(judged).await.into_iter().flatten().collect()
+    let judged = stream::iter(judged).buffered(at_once).collect::<Vec<_>>().await;
+    judged.into_iter().flatten().collect()
 }
 
 /// The node's name, and what the checks want to know, each piece read once for all.

@@ -84,7 +84,7 @@ impl Judged {
         let lacks = |wanted: &Wanted| self.dropped.iter().find(|path| wanted.has(path));
         let able = self.rows.iter().filter(|(_, wanted)| lacks(wanted).is_none());
         let able: Vec<_> = able.map(|(check, _)| *check).collect();
-        let judged = check::judge(&able, evidence, &Asked::default()).await;
+        let judged = check::judge(&able, evidence, &Asked::default(), 1).await;
         let findings = self.rows.iter().flat_map(|(check, wanted)| match lacks(wanted) {
             Some(path) => checks::unknown(
                 check,
