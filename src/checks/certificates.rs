@@ -203,10 +203,7 @@ fn words(place: &str, certificate: &Certificate, now: Timestamp) -> String {
         format!("{place}: {subject} expired on {}, {ago} ago", day(end))
     } else if begin > now {
         let ahead = span(begin.duration_since(now));
-        format!(
-            "{place}: {subject} holds only from {} on, in {ahead}: or the clock is behind",
-            begin
-        )
+        format!("{place}: {subject} holds only from {begin} on, in {ahead}: or the clock is behind")
     } else {
         format!("{place}: {subject} expires on {}, in {}", day(end), span(end.duration_since(now)))
     }

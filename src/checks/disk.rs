@@ -64,18 +64,17 @@ const READ: &[&str] = &[
 fn judge(evidence: &Evidence, _: &Asked) -> Vec<Finding> {
     let reading = evidence.get(filesystems::PATH);
     let seen = reading.and_then(|reading| FileSystems::parse(&reading.bytes));
-    let mut findings = match &seen {
-        Some(seen) => vec![
+    let mut findings = if let Some(seen) = &seen {
+        vec![
             room::space(seen),
             room::inodes(seen),
             room::read_only(seen, evidence),
             logs::judge(seen),
-        ],
-        None => {
-            let why = format!("the file systems were not looked at: {}", why(reading));
-            let unknown = |id| Finding::new(id, Level::Unknown, &why);
-            vec![unknown(SPACE), unknown(INODES), unknown(READ_ONLY), unknown(LOGS)]
-        }
+        ]
+    } else {
+        let why = format!("the file systems were not looked at: {}", why(reading));
+        let unknown = |id| Finding::new(id, Level::Unknown, &why);
+        vec![unknown(SPACE), unknown(INODES), unknown(READ_ONLY), unknown(LOGS)]
     };
     findings.extend([
         kernel::errors(evidence),

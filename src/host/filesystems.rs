@@ -78,7 +78,7 @@ fn empty(path: &str) -> FileSystem {
 fn look_at(root: &Path, path: &str) -> Option<FileSystem> {
     let opened = beneath::open_on_host(root, Path::new(path));
     let seen = opened.and_then(|at| Ok((fstat(&at)?, fstatvfs(at.as_fd())?)));
-    let (stat, room) = match seen {
+    let (inode, statvfs) = match seen {
         Ok(seen) => seen,
         Err(errno) => {
             let (outcome, reason) = refused("look at", Path::new(path), errno);
@@ -86,14 +86,14 @@ fn look_at(root: &Path, path: &str) -> Option<FileSystem> {
             return (outcome != Outcome::Missing).then_some(trouble);
         }
     };
-    let unit = u64::from(room.fragment_size());
+    let unit = statvfs.fragment_size();
     Some(FileSystem {
-        device: format!("{}:{}", major(stat.st_dev), minor(stat.st_dev)),
-        read_only: room.flags().contains(FsFlags::ST_RDONLY),
-        bytes: u64::from(room.blocks()).saturating_mul(unit),
-        available: u64::from(room.blocks_available()).saturating_mul(unit),
-        inodes: u64::from(room.files()),
-        inodes_free: u64::from(room.files_available()),
+        device: format!("{}:{}", major(inode.st_dev), minor(inode.st_dev)),
+        read_only: statvfs.flags().contains(FsFlags::ST_RDONLY),
+        bytes: statvfs.blocks().saturating_mul(unit),
+        available: statvfs.blocks_available().saturating_mul(unit),
+        inodes: statvfs.files(),
+        inodes_free: statvfs.files_available(),
         ..empty(path)
     })
 }
