@@ -5,6 +5,7 @@
 //! forget them, and no answer is an error: a [`Reading`] says what happened and holds what there is.
 #![allow(clippy::disallowed_methods, reason = "this is the door that all others must use")]
 
+pub mod address_space;
 mod apart;
 mod artifact;
 mod beneath;

@@ -10,6 +10,7 @@ fn main() -> ExitCode {
     if let Some(code) = host::enter::run_in_if_asked(std::env::args_os()) {
         return code;
     }
+    host::address_space::spare();
     let cli = cli::Cli::parse();
     output::log(&cli.options);
     match commands::run(&cli) {

@@ -156,7 +156,7 @@ fn a_bundle_of_a_lab_is_the_lab_itself(lab: &Lab) {
     // A peer that BIRD tries to reach changes its state now and then: the bundle must catch the node as it was
     // just before or just after, once in a while.
     let mut seen = None;
-    for _ in 0..8 {
+    for _ in 0..30 {
         let before = live();
         let bundle = Bundle::of(&mut lab.calivet());
         let after = live();

@@ -1,5 +1,5 @@
 //! `node diags` among faults and bad inputs: one test for each, and every bundle is opened with GNU tar and gzip.
-//! `docs/faults.md` lists them, with the tests beside the code that concern a bundle.
+//! `docs/survived.md` lists them, with the tests beside the code that concern a bundle.
 
 mod ends;
 mod environment;
@@ -168,7 +168,7 @@ fn every_test_that_the_page_of_faults_names_is_there() {
     for folder in ["src", "tests"] {
         sources(&project.join(folder), &mut code);
     }
-    let page = fs::read_to_string(project.join("docs/faults.md")).unwrap();
+    let page = fs::read_to_string(project.join("docs/survived.md")).unwrap();
     let rows = page.lines().filter(|line| line.starts_with("| ")).filter_map(|line| {
         line.trim_end_matches([' ', '|']).rsplit_once(" | ").map(|(_, tests)| tests)
     });

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::fake_bird::{FakeBird, Recorded};
@@ -285,6 +285,12 @@ nft add rule ip filter OUTPUT tcp dport 179 drop
 for n in {1..40}; do
     conntrack -I -p tcp -s 192.168.10.5 -d 10.77.3.$((n % 5 + 1)) --sport $((2000 + n)) --dport 443 --state ESTABLISHED -u ASSURED -t 5000
 done >/dev/null 2>&1
+# Both bundles are to find the same addresses and routes: those of IPv6 come by themselves, within two seconds.
+for n in {1..100}; do
+    [[ -z $(ip -6 address show tentative) ]] && break
+    sleep 0.1
+done
+[[ -z $(ip -6 address show tentative) ]]
 ";
 
 /// A node in which much is wrong: peers that are down, a table that is full, a `NetworkManager` that takes pods' links.
@@ -332,7 +338,14 @@ fn said(bundle: &Path, options: &[&str], originals: &BTreeMap<String, String>) -
         .args(options));
     assert_eq!(checked.status, 1, "{checked:?}");
     let mut findings = checked.json()["findings"].clone();
-    findings.as_array_mut().unwrap().iter_mut().for_each(forget_durations);
+    for finding in findings.as_array_mut().unwrap() {
+        forget_durations(finding);
+        if ["disk", "time"].iter().any(|check| finding["check"] == *check) {
+            // How much room there is and how late it is are other numbers each time.
+            let (id, level) = (finding["id"].take(), finding["level"].take());
+            *finding = json!({"id": id, "level": level});
+        }
+    }
     let told = findings.as_array().unwrap().iter().map(Value::to_string);
     let mut told: Vec<String> = told.map(|finding| truly(&finding, originals)).collect();
     told.sort_unstable();

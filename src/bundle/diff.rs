@@ -4,7 +4,7 @@
 //! has another value; then counters as rates. Indexes, process ids, order and times are no difference. What comes and
 //! goes with pods (links, routes to one address, chains of one endpoint) is counted and not listed.
 //!
-//! A subject is a row of [`SUBJECTS`]: it makes [`Seen`] of each bundle, and what is compared is the same for all. Where
+//! A subject is a row of `SUBJECTS`: it makes `Seen` of each bundle, and what is compared is the same for all. Where
 //! one of them lacks the evidence, nothing is said to have vanished: the subject says why it is not compared.
 
 mod counters;

@@ -100,7 +100,8 @@ impl Diags<'_> {
         };
         let node = unless(&self.stop, surveyed).await.and_then(Result::ok);
         let mut node = plan::wanted(node.unwrap_or_else(Node::unknown), options, args);
-        let credentials = environment::credentials(&host, &node, self.first());
+        // One file, of several that the time before the collection is for.
+        let credentials = environment::credentials(&host, &node, self.first() / FIRST_PART);
         node.credentials = unless(&self.stop, credentials).await.unwrap_or_default();
         let (tasks, left_out) = plan::select(&node, args);
         if args.dry_run {

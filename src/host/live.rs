@@ -177,6 +177,7 @@ impl Live {
         let path = std::path::absolute(config).unwrap_or_else(|_| config.to_owned());
         let file = Source::File(Cow::Owned(path.display().to_string()));
         let file = Artifact::new(Cow::Borrowed(""), file).at_most(environment::MAX_FILE);
+        let file = file.within(limit);
         let (file, agents) = tokio::join!(self.gather(&file), self.agents());
         let settings = environment::settings(&path, &file, &environment::own());
         let felix = processes::find(agents).felix.process;
