@@ -99,6 +99,7 @@ fn bundled(namespaces: &Namespaces) -> (Value, Value) {
 
 /// The faults: what is done to a node, and which findings it makes: id, level, and words of the summary.
 #[test]
+#[expect(clippy::too_many_lines, clippy::type_complexity, reason = "a table of faults, a row each")]
 fn each_fault_of_the_rules_is_found_and_nothing_else() {
     let Some(_) = Namespaces::with(TOOLS) else { return };
     let nft = node("iptables-nft");
