@@ -592,3 +592,27 @@ fn bundles_of_different_nodes_are_told_to_be_so() {
         "{found:?}"
     );
 }
+
+#[test]
+fn a_report_is_one_page_for_its_owner_and_replaces_nothing_unasked() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let case = Case::of(&node().file("/etc/hostname", "<script>alert(1)</script>\n"));
+    let made = bundle("report", &case.archive(), &["-q"]);
+    let page = case.at("a.html");
+    assert_eq!((made.status, made.stdout), (0, format!("{}\n", page.display())), "{}", made.stderr);
+    let text = fs::read_to_string(&page).unwrap();
+    assert!(text.starts_with("<!DOCTYPE html>") && text.ends_with("</html>"), "{text}");
+    assert!(!text.contains("<script") && text.contains("node-1"));
+    assert_eq!(fs::metadata(&page).unwrap().permissions().mode() & 0o777, 0o600);
+
+    let again = bundle("report", &case.archive(), &[]);
+    assert_eq!((again.status, again.stdout.as_str()), (3, ""));
+    assert!(again.stderr.contains("exists already (--force replaces it)"), "{}", again.stderr);
+    assert_eq!(bundle("report", &case.archive(), &["--force"]).status, 0);
+    let shown = bundle("report", &case.archive(), &["--output-file", "-"]);
+    assert_eq!((shown.status, shown.stdout), (0, fs::read_to_string(&page).unwrap()));
+
+    let absent = bundle("report", &case.at("nothing.tar.gz"), &[]);
+    assert_eq!((absent.status, absent.stdout.as_str()), (3, ""));
+}
