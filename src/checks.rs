@@ -147,6 +147,21 @@ pub enum Level {
     Skip,
 }
 
+impl Level {
+    /// As documents have it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Fail => "fail",
+            Self::Unknown => "unknown",
+            Self::Skip => "skip",
+        }
+    }
+}
+
 /// What a check found.
 #[derive(Debug, Clone, PartialEq, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]

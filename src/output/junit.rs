@@ -108,13 +108,13 @@ fn case(writer: &mut Writer<Vec<u8>>, finding: &Finding) -> std::io::Result<()> 
     let remedy = finding.remedy.iter().map(|line| shown(line)).collect::<Vec<_>>().join("\n");
     let mut outcome = BytesStart::new(element);
     let text = if element == "system-out" {
-        format!("{}: {summary}\n{remedy}", level(finding.level))
+        format!("{}: {summary}\n{remedy}", finding.level.name())
     } else {
         let accepted = finding.suppressed.as_ref();
         let accepted = accepted.map(|it| format!("accepted until {}: {}", it.until, it.reason));
         outcome.push_attribute(("message", accepted.map_or(summary, |it| shown(&it)).as_str()));
         if element != "skipped" {
-            outcome.push_attribute(("type", level(finding.level)));
+            outcome.push_attribute(("type", finding.level.name()));
         }
         remedy
     };
@@ -123,17 +123,6 @@ fn case(writer: &mut Writer<Vec<u8>>, finding: &Finding) -> std::io::Result<()> 
     writer.write_event(Event::Text(BytesText::new(text.trim_end())))?;
     writer.write_event(Event::End(BytesEnd::new(element)))?;
     writer.write_event(Event::End(BytesEnd::new("testcase")))
-}
-
-const fn level(level: Level) -> &'static str {
-    match level {
-        Level::Ok => "ok",
-        Level::Info => "info",
-        Level::Warn => "warn",
-        Level::Fail => "fail",
-        Level::Unknown => "unknown",
-        Level::Skip => "skip",
-    }
 }
 
 /// XML has no way to write most control characters at all, nor U+FFFE and U+FFFF.

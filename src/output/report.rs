@@ -123,21 +123,10 @@ fn head(page: &Page<'_>, node: &str) -> Markup {
             p class="verdict" { (verdict) }
             p class="counts" {
                 @for (count, level) in counts {
-                    @if count > 0 { span class={ "badge " (class(level)) } { (count) " " (class(level)) } " " }
+                    @if count > 0 { span class={ "badge " (level.name()) } { (count) " " (level.name()) } " " }
                 }
             }
         }
-    }
-}
-
-const fn class(level: Level) -> &'static str {
-    match level {
-        Level::Ok => "ok",
-        Level::Info => "info",
-        Level::Warn => "warn",
-        Level::Fail => "fail",
-        Level::Unknown => "unknown",
-        Level::Skip => "skip",
     }
 }
 
@@ -157,7 +146,7 @@ fn findings(report: &Report) -> Markup {
                 @let count = of(level).count();
                 @if count > 0 {
                     details {
-                        summary { (count) " " (class(level)) }
+                        summary { (count) " " (level.name()) }
                         div class="scroll" { table {
                             @for finding in of(level).take(MOST) {
                                 tr { td { code { (finding.id) } } td { (shown(&finding.summary)) } }
@@ -174,9 +163,9 @@ fn findings(report: &Report) -> Markup {
 fn card(finding: &Finding) -> Markup {
     let about = CHECKS.iter().find(|check| check.name == finding.check).map(|check| check.about);
     html! {
-        article class=(class(finding.level)) {
+        article class=(finding.level.name()) {
             h3 title=[about] {
-                span class={ "badge " (class(finding.level)) } { (class(finding.level)) }
+                span class={ "badge " (finding.level.name()) } { (finding.level.name()) }
                 " " code { (finding.id) }
             }
             p { (shown(&finding.summary)) }
@@ -270,13 +259,13 @@ fn conntrack(report: &Report) -> Markup {
         @if let Some(percent) = percent {
             svg class="gauge" viewBox="0 0 400 24" role="img" aria-label={ (format!("{percent:.1}")) " % in use" } {
                 rect class="track" width="400" height="24" rx="4" {}
-                rect class={ "fill " (class(usage.level)) } width=(format!("{:.1}", percent.clamp(0.0, 100.0) * 4.0)) height="24" rx="4" {}
+                rect class={ "fill " (usage.level.name()) } width=(format!("{:.1}", percent.clamp(0.0, 100.0) * 4.0)) height="24" rx="4" {}
             }
         }
         p { (shown(&usage.summary)) }
         @for finding in report.findings.iter().filter(|it| it.check == "conntrack" && it.id != usage.id) {
             @if matches!(finding.level, Level::Warn | Level::Fail | Level::Unknown) {
-                p { span class={ "badge " (class(finding.level)) } { (class(finding.level)) } " " (shown(&finding.summary)) }
+                p { span class={ "badge " (finding.level.name()) } { (finding.level.name()) } " " (shown(&finding.summary)) }
             }
         }
     }
