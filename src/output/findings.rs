@@ -90,7 +90,12 @@ fn heading(text: &mut String, name: &str, output: Output) {
     let about = CHECKS.iter().find(|check| check.name == name).map_or(name, |check| check.about);
     let style = if output.color { Style::new().bold() } else { Style::new() };
     let gap = if text.is_empty() { "" } else { "\n" };
-    let _ = writeln!(text, "{gap}{style}{name}: {about}{style:#}");
+    let sentence = format!("{name}: {about}");
+    let lines = output.columns.map_or_else(
+        || vec![sentence.as_str().into()],
+        |columns| textwrap::wrap(&sentence, columns.max(NARROW)),
+    );
+    let _ = writeln!(text, "{gap}{style}{}{style:#}", lines.join("\n"));
 }
 
 /// Level, id and a sentence, which on a terminal is broken between words and stays in its column.
