@@ -45,7 +45,11 @@ pub(super) const CHECK: Check = Check {
         Kind { id: "networkmanager.connman", passes: "ConnMan leaves Calico's interfaces alone." },
         Kind {
             id: "networkmanager.ifupdown",
-            passes: "ifupdown and wicked have no configuration for Calico's interfaces.",
+            passes: "ifupdown and network-scripts have no configuration for Calico's interfaces.",
+        },
+        Kind {
+            id: "networkmanager.wicked",
+            passes: "wicked has no configuration for Calico's interfaces.",
         },
         Kind {
             id: "networkmanager.netplan",

@@ -20,6 +20,7 @@ pub(super) fn findings(evidence: &Evidence, subjects: &Subjects) -> Vec<Finding>
         dhcpcd(evidence, subjects),
         connman(evidence, subjects),
         ifupdown(evidence, subjects),
+        wicked(evidence, subjects),
         netplan(evidence, subjects),
     ]
 }
@@ -267,7 +268,7 @@ fn connman(evidence: &Evidence, subjects: &Subjects) -> Finding {
         .remedy("systemctl restart connman")
 }
 
-/// ifupdown's and wicked's files name interfaces one by one.
+/// ifupdown's files, and those of Red Hat's network-scripts, name interfaces one by one.
 fn ifupdown(evidence: &Evidence, subjects: &Subjects) -> Finding {
     const ID: &str = "networkmanager.ifupdown";
     if is_there(evidence, "host/etc/network/interfaces").is_none() {
@@ -277,13 +278,42 @@ fn ifupdown(evidence: &Evidence, subjects: &Subjects) -> Finding {
     let named = |subject: &Subject| {
         let line = interfaces.names.iter().find(|(name, _)| name == subject.name.as_bytes());
         let line = line.map(|(_, origin)| origin.to_string());
-        line.or_else(|| {
-            ["/etc/sysconfig/network", "/etc/sysconfig/network-scripts"].iter().find_map(|folder| {
-                let path = format!("{folder}/ifcfg-{}", subject.name);
-                evidence.get(&format!("host{path}")).map(|_| path)
-            })
-        })
+        line.or_else(|| ifcfg(evidence, "/etc/sysconfig/network-scripts", subject))
     };
+    let ok = "no file of ifupdown's or of network-scripts' names an interface of Calico's";
+    configured(ID, subjects, named, ok)
+}
+
+/// wicked's files are named after interfaces (`ifcfg(5)`).
+fn wicked(evidence: &Evidence, subjects: &Subjects) -> Finding {
+    const ID: &str = "networkmanager.wicked";
+    const FOLDER: &str = "/etc/sysconfig/network";
+    let folder = format!("host{FOLDER}");
+    if let Some(reading) = evidence.get(&folder).filter(|reading| reading.outcome.is_trouble()) {
+        let why = reading.reason.clone().unwrap_or_else(|| reading.outcome.to_string());
+        return Finding::new(ID, Level::Unknown, format!("{FOLDER} could not be read: {why}"));
+    }
+    if evidence.below(&folder).next().is_none() {
+        let summary = format!("wicked is not used here: no ifcfg- file in {FOLDER}");
+        return Finding::new(ID, Level::Skip, summary);
+    }
+    let named = |subject: &Subject| ifcfg(evidence, FOLDER, subject);
+    configured(ID, subjects, named, "no file of wicked's is for an interface of Calico's")
+}
+
+/// The file in a folder that is named after an interface, if there is one.
+fn ifcfg(evidence: &Evidence, folder: &str, subject: &Subject) -> Option<String> {
+    let path = format!("{folder}/ifcfg-{}", subject.name);
+    evidence.get(&format!("host{path}")).map(|_| path)
+}
+
+/// Which interfaces of Calico's a program's files name, and where.
+fn configured(
+    id: &'static str,
+    subjects: &Subjects,
+    named: impl Fn(&Subject) -> Option<String>,
+    ok: &str,
+) -> Finding {
     let found: Vec<(&Subject, String)> = subjects
         .all
         .iter()
@@ -295,14 +325,10 @@ fn ifupdown(evidence: &Evidence, subjects: &Subjects) -> Finding {
             .collect::<Vec<_>>(),
     });
     match found.first() {
-        None => Finding::new(
-            ID,
-            Level::Ok,
-            "no file of ifupdown's or wicked's names an interface of Calico's",
-        ),
+        None => Finding::new(id, Level::Ok, ok),
         Some((subject, place)) => {
             let summary = format!("{place} configures {}, which is Felix's", subject.name);
-            Finding::new(ID, Level::Warn, summary).remedy(format!("take it out of {place}"))
+            Finding::new(id, Level::Warn, summary).remedy(format!("take it out of {place}"))
         }
     }
     .evidence(facts)

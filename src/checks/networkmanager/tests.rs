@@ -140,6 +140,30 @@ fn dhcpcd_ifupdown_and_netplan_are_found_out() {
 }
 
 #[test]
+fn wicked_is_judged_by_its_own_files_and_apart_from_network_scripts() {
+    const WICKED: &str = "networkmanager.wicked";
+    const OTHERS: &str = "networkmanager.ifupdown";
+    let level = |path: &str, id: &str| {
+        let interfaces = ("host/etc/network/interfaces", "auto lo\n");
+        find(&judged(&[interfaces, (path, "BOOTPROTO='dhcp'\n")]), id).level
+    };
+    let [mine, foreign, scripts] = [
+        "host/etc/sysconfig/network/ifcfg-cali1",
+        "host/etc/sysconfig/network/ifcfg-eth0",
+        "host/etc/sysconfig/network-scripts/ifcfg-cali1",
+    ];
+    assert_eq!((level(mine, WICKED), level(mine, OTHERS)), (Level::Warn, Level::Ok));
+    assert_eq!((level(foreign, WICKED), level(foreign, OTHERS)), (Level::Ok, Level::Ok));
+    assert_eq!((level(scripts, WICKED), level(scripts, OTHERS)), (Level::Skip, Level::Warn));
+
+    let mut evidence = node(&[]);
+    let refused = Reading::failed(Outcome::Denied, "permission denied");
+    evidence.insert("host/etc/sysconfig/network".to_owned(), refused);
+    let findings = all(&evidence, &Asked::default());
+    assert_eq!(find(&findings, WICKED).level, Level::Unknown);
+}
+
+#[test]
 fn only_the_interfaces_that_were_asked_for_are_judged() {
     let asked =
         Asked { interfaces: vec!["cali1".to_owned(), "caliX".to_owned()], ..Asked::default() };
