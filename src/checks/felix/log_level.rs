@@ -47,7 +47,9 @@ pub(super) fn judge(facts: &Facts<'_>) -> Finding {
         return skipped.evidence(json!({"logs": files}));
     }
     if facts.felix.presence.running.is_none() || !has_environment {
-        let why = "Felix's environment, which goes before all else, cannot be read";
+        // What is kept of an environment are the variables that matter: one without any looks as one that was not read.
+        let why = "nothing of Felix's environment, which goes before all else, was seen: it could not be read, or \
+                   names none of Calico's variables";
         return finding(
             Level::Unknown,
             format!("from which severity on Felix logs is not known: {why}{place}"),
