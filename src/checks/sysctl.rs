@@ -68,6 +68,11 @@ fn judge(evidence: &Evidence, _: &Asked) -> Vec<Finding> {
 }
 
 impl Facts<'_> {
+    /// Whether the node reaches others over a link.
+    fn is_uplink(&self, link: &Link) -> bool {
+        self.uplinks.iter().any(|name| name == link.name())
+    }
+
     /// A setting below `/proc/sys`; why it is not known.
     fn setting(&self, key: &str) -> Result<u64, Lack> {
         let Some(reading) = self.evidence.get(&format!("host/proc/sys/{key}")) else {

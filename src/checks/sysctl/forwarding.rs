@@ -136,7 +136,7 @@ fn deaf_links<'a>(facts: &'a Facts) -> Vec<&'a str> {
     let deaf = links.filter(|link| {
         link.is_up()
             && link.ipv4.get("forwarding") == Some(&0)
-            && (is_tunnel(link.name()) || facts.uplinks.iter().any(|name| name == link.name()))
+            && (is_tunnel(link.name()) || facts.is_uplink(link))
     });
     deaf.map(dataplane::Link::name).take(20).collect()
 }

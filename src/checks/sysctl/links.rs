@@ -171,8 +171,7 @@ pub(super) fn rp_filter(facts: &Facts) -> Finding {
             return Finding::new(RP_FILTER, Level::Unknown, "there is no rp_filter for all");
         }
     };
-    let is_judged =
-        |link: &&Link| is_tunnel(link.name()) || facts.uplinks.iter().any(|it| it == link.name());
+    let is_judged = |link: &&Link| is_tunnel(link.name()) || facts.is_uplink(link);
     let effective = |link: &Link| facts.effective(link, "rp_filter");
     let judged: Vec<&Link> =
         facts.dataplane.links.iter().filter(|link| link.is_up()).filter(is_judged).collect();
@@ -250,12 +249,8 @@ pub(super) fn ebpf(facts: &Facts) -> Finding {
     if let Some(why) = unread(facts) {
         return Finding::new(EBPF, Level::Unknown, why);
     }
-    let uplinks: Vec<&Link> = facts
-        .dataplane
-        .links
-        .iter()
-        .filter(|link| facts.uplinks.iter().any(|name| name == link.name()))
-        .collect();
+    let uplinks: Vec<&Link> =
+        facts.dataplane.links.iter().filter(|link| facts.is_uplink(link)).collect();
     let wrong: Vec<&str> = uplinks
         .iter()
         .filter(|link| facts.effective(link, "accept_local") == Some(0))
@@ -285,12 +280,8 @@ pub(super) fn arp(facts: &Facts) -> Finding {
     if let Some(why) = unread(facts) {
         return Finding::new(ARP, Level::Unknown, why);
     }
-    let uplinks: Vec<&Link> = facts
-        .dataplane
-        .links
-        .iter()
-        .filter(|link| facts.uplinks.iter().any(|name| name == link.name()))
-        .collect();
+    let uplinks: Vec<&Link> =
+        facts.dataplane.links.iter().filter(|link| facts.is_uplink(link)).collect();
     let effective = |link: &Link| facts.effective(link, "arp_ignore");
     let values: serde_json::Map<_, _> = uplinks
         .iter()
