@@ -1,17 +1,14 @@
 //! What the kernel's tables say, as far as BGP needs it: rows of the documents in `docs/netlink.md`, and the counters in
 //! `/proc/net/netstat`.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
-use std::fmt;
-use std::marker::PhantomData;
 
 use serde::Deserialize;
-use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
-use serde_json::value::RawValue;
+use serde::de::DeserializeOwned;
 
+use crate::checks::tables;
 pub(super) use crate::checks::tables::{Address, address, is_same};
-use crate::host::{Evidence, Outcome};
+use crate::host::Evidence;
 
 /// A socket.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -48,46 +45,7 @@ pub(in crate::checks) fn rows<T: DeserializeOwned>(
     path: &str,
     list: &str,
 ) -> Option<Vec<T>> {
-    let reading = evidence.get(path).filter(|reading| reading.outcome == Outcome::Ok)?;
-    let mut document = serde_json::Deserializer::from_slice(&reading.bytes);
-    List { name: list, row: PhantomData }.deserialize(&mut document).ok()?
-}
-
-/// The list of this name in a document: of tables with thousands of rows no more is held than what is asked for.
-struct List<'a, T> {
-    name: &'a str,
-    row: PhantomData<T>,
-}
-
-impl<'de, T: DeserializeOwned> DeserializeSeed<'de> for List<'_, T> {
-    type Value = Option<Vec<T>>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de, T: DeserializeOwned> Visitor<'de> for List<'_, T> {
-    type Value = Option<Vec<T>>;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a table of the kernel's")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
-        let mut found = None;
-        while let Some(name) = members.next_key::<Cow<'de, str>>()? {
-            if name == self.name {
-                let rows: Vec<&'de RawValue> = members.next_value()?;
-                // A row of a form that is not known costs itself alone.
-                let rows = rows.into_iter().filter_map(|row| serde_json::from_str(row.get()).ok());
-                found = Some(rows.collect());
-            } else {
-                members.next_value::<IgnoredAny>()?;
-            }
-        }
-        Ok(found)
-    }
+    tables::all(evidence, path, list).ok()
 }
 
 /// The counters of `/proc/net/netstat` that tell of dropped BGP segments, since the namespace was made.

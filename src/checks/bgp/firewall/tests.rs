@@ -1,9 +1,9 @@
 //! Rules as the kernel gives them for what `nft` and `iptables-nft` write.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
-use crate::host::Reading;
+use crate::checks::tables::tests::table;
 
 const CHAIN: &str = r#"{"family":"inet","table":"t","name":"out","type":"filter","hook":"output","priority":0,"policy":"accept"}"#;
 
@@ -22,19 +22,21 @@ const DROP: &str = r#"{"expression":"counter","packets":7,"bytes":420},{"express
 const ACCEPT: &str = r#"{"expression":"immediate","destination":0,"data":"accept"}"#;
 
 fn firewall(rules: &[&[&str]], elements: &str) -> Firewall {
-    let rules: Vec<String> = rules
+    let json = |text: String| serde_json::from_str::<Value>(&text).unwrap();
+    let rules: Vec<Value> = rules
         .iter()
         .map(|parts| {
             let parts = parts.join(",");
-            format!(
+            json(format!(
                 r#"{{"family":"inet","table":"t","chain":"out","handle":4,"comment":null,"expressions":[{parts}]}}"#
-            )
+            ))
         })
         .collect();
-    let document =
-        format!(r#"{{"chains":[{CHAIN}],"rules":[{}],"elements":[{elements}]}}"#, rules.join(","));
+    let Value::Array(elements) = json(format!("[{elements}]")) else { unreachable!() };
+    let chains = [json(CHAIN.to_owned())];
     let mut evidence = Evidence::default();
-    evidence.insert(PATH, Reading { bytes: document.into_bytes(), ..Reading::begin() });
+    let lists = [("chains", &chains[..]), ("rules", &rules), ("elements", &elements)];
+    evidence.insert(PATH, table(&lists));
     Firewall::read(&evidence).unwrap()
 }
 
