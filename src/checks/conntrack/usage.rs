@@ -282,8 +282,11 @@ pub(super) fn kernel_log(facts: &Facts) -> Finding {
         None => write!(summary, ", last {:.0} s after boot", found.last),
     };
     if found.elsewhere > 0 {
-        let _ =
-            write!(summary, ", {} of them of other network namespaces", grouped(found.elsewhere));
+        let _ = write!(
+            summary,
+            ", {} of them of network namespaces other than the first",
+            grouped(found.elsewhere)
+        );
     }
     Finding::new(KERNEL_LOG, level, summary)
         .evidence(evidence)
