@@ -304,6 +304,20 @@ fn with_kubeconfig(text: &str) -> Run {
 }
 
 #[test]
+fn resources_are_found_in_the_group_that_is_served() {
+    let Some(authority) = Authority::new() else { return };
+    let server = authority.sign("kube", Holds::Long);
+    let api = ApiServer::start(&authority, &server, Lets::OwnGroup);
+    let report = with_kubeconfig(&kubeconfig(&api, &authority, &json!({"token": "any"}))).json();
+    says(&report, "datastore.keys", "ok", "projectcalico.org/v3");
+    says(&report, "datastore.permissions", "ok", "may be read");
+    says(&report, "datastore.version", "ok", "Calico is v3.30.1");
+    let asked = api.asked.lock().unwrap().join("\n");
+    assert!(asked.contains("/apis/projectcalico.org/v3/ippools"), "{asked}");
+    assert!(!asked.contains("crd.projectcalico.org"), "{asked}");
+}
+
+#[test]
 fn an_api_server_is_asked_with_a_token_a_certificate_or_what_a_program_gives() {
     let Some(authority) = Authority::new() else { return };
     let (server, client) = (authority.sign("kube", Holds::Long), authority.sign("me", Holds::Long));
