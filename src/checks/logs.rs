@@ -31,7 +31,8 @@ fn judge(evidence: &Evidence, _: &Asked) -> Vec<Finding> {
         let why = reading.reason.as_deref().unwrap_or("their summary cannot be read");
         return vec![logged::unknown(ERRORS, why)];
     };
-    if summary.files.is_empty() && summary.gaps.is_empty() && !may_run(evidence) {
+    // Folders that are not there are told among the gaps, and are no trouble.
+    if summary.files.is_empty() && reading.outcome == Outcome::Ok && !may_run(evidence) {
         let why = "nothing of Calico runs here or has left a log";
         return vec![Finding::new(ERRORS, Level::Skip, why)];
     }
@@ -132,25 +133,25 @@ mod tests {
     #[test]
     fn a_host_without_calico_has_no_logs_to_miss() {
         let reading = |text: &str| Reading { bytes: text.as_bytes().to_vec(), ..Reading::begin() };
-        let summary = serde_json::to_string(&Summary::default()).unwrap();
-        let level = |nodename: Reading, processes: Reading, summary: &str| {
+        let summary = r#"{"files":[],"messages":[],"gaps":["/var/log/calico: no such folder"]}"#;
+        let level_of = |nodename: Reading, processes: Reading, outcome: Outcome| {
             let readings = [
-                (logs::PATH, reading(summary)),
+                (logs::PATH, Reading { outcome, ..reading(summary) }),
                 (status::NODENAME, nodename),
                 (status::PROCESSES, processes),
             ];
             let readings = readings.into_iter().map(|(path, it)| (path.to_owned(), it));
             super::judge(&readings.collect(), &Asked::default())[0].level
         };
+        let level = |nodename, processes| level_of(nodename, processes, Outcome::Ok);
         let missing = || Reading::failed(Outcome::Missing, "no such file");
-        assert_eq!(level(missing(), reading("[]"), &summary), Level::Skip);
-        // Calico was here, is here, or it is not known; or its folder could not be read.
-        assert_eq!(level(reading("node-1"), reading("[]"), &summary), Level::Unknown);
+        assert_eq!(level(missing(), reading("[]")), Level::Skip);
+        // Calico was here, is here, or it is not known; or a folder could not be read.
+        assert_eq!(level(reading("node-1"), reading("[]")), Level::Unknown);
         let felix = r#"[{"pid":7,"hostRoot":true,"state":"S","argv":["calico-node","-felix"]}]"#;
-        assert_eq!(level(missing(), reading(felix), &summary), Level::Unknown);
+        assert_eq!(level(missing(), reading(felix)), Level::Unknown);
         let denied = Reading::failed(Outcome::Denied, "no");
-        assert_eq!(level(missing(), denied, &summary), Level::Unknown);
-        let gap = r#"{"files":[],"messages":[],"gaps":["/var/log/calico: permission denied"]}"#;
-        assert_eq!(level(missing(), reading("[]"), gap), Level::Unknown);
+        assert_eq!(level(missing(), denied), Level::Unknown);
+        assert_eq!(level_of(missing(), reading("[]"), Outcome::Denied), Level::Unknown);
     }
 }
