@@ -5,6 +5,7 @@ mod check;
 mod explain;
 mod node_diags;
 mod node_status;
+mod pseudonyms;
 
 use std::borrow::Cow;
 use std::time::Duration;

@@ -20,6 +20,7 @@ mod check_kernel;
 mod check_options;
 mod conntrack;
 mod containers;
+mod contract;
 mod datastore;
 mod diags_options;
 mod fake_bird;
