@@ -18,6 +18,7 @@ mod check_firewall;
 mod check_host;
 mod check_kernel;
 mod check_options;
+mod confinement;
 mod conntrack;
 mod containers;
 mod contract;
