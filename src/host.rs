@@ -15,6 +15,7 @@ mod certificates;
 mod change;
 mod clock;
 mod command;
+pub mod confine;
 mod credentials;
 mod datastore;
 mod dbus;
