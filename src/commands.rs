@@ -2,9 +2,11 @@
 
 mod bundle;
 mod check;
+mod confinement;
 mod explain;
 mod node_diags;
 mod node_status;
+mod pseudonyms;
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -67,6 +69,8 @@ pub fn exit_of(error: &anyhow::Error) -> Exit {
 /// # Errors
 /// It could not be done at all.
 pub fn run(cli: &Cli) -> anyhow::Result<Exit> {
+    // Before there is a thread, which would not be.
+    confinement::begin(cli);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

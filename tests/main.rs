@@ -8,6 +8,7 @@
     reason = "a lab or a fake root that cannot be built fails its test, and what is skipped says why"
 )]
 
+mod architecture;
 mod bundle_commands;
 mod bundles;
 mod check_bgp;
@@ -18,8 +19,10 @@ mod check_firewall;
 mod check_host;
 mod check_kernel;
 mod check_options;
+mod confinement;
 mod conntrack;
 mod containers;
+mod contract;
 mod datastore;
 mod diags_options;
 mod fake_bird;

@@ -68,14 +68,25 @@ pub struct BundleCat {
 /// `bundle redact`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Example:
-  calivet bundle redact diags-20261123_023326.tar.gz to-share.tar.gz")]
+Examples:
+  calivet bundle redact diags-20261123_023326.tar.gz to-share.tar.gz
+  calivet bundle redact diags-20261123_023326.tar.gz to-share.tar.gz --obfuscate    names and addresses, too")]
 pub struct BundleRedact {
     /// The bundle: a tar.gz, or the folder it was unpacked to
     pub old: PathBuf,
 
     /// Where to write the new one
     pub new: PathBuf,
+
+    /// Replace names of nodes and pods, and addresses, by pseudonyms; what they stand for is written to
+    /// `NEW.map.json`, which is to stay here
+    #[arg(long)]
+    pub obfuscate: bool,
+
+    /// The key of the pseudonyms: the same key gives the same pseudonyms in every bundle. Made if it is not there
+    /// [default: calivet-obfuscation.key, beside the new bundle]
+    #[arg(long, value_name = "FILE", requires = "obfuscate")]
+    pub obfuscation_key: Option<PathBuf>,
 
     /// Replace an existing file
     #[arg(long)]

@@ -119,7 +119,7 @@ impl Sink {
     }
 
     /// Does a small piece of work on this very thread, whose credentials the test has changed.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn gather(work: impl FnOnce(&Self) -> Reading) -> Reading {
         let (parts, mut arriving) = mpsc::channel(1);
         std::thread::scope(|scope| {

@@ -241,5 +241,16 @@ fn judge(trouble: &Trouble, limit: Duration, document: &Document) -> (Outcome, O
     (outcome, Some(reason))
 }
 
+/// One document from a kernel that answers as a fuzz target says.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+#[must_use]
+pub fn from_answers(dump: Dump, answers: &[u8]) -> Reading {
+    fuzzed::read(dump, answers)
+}
+
+#[cfg(fuzzing)]
+mod fuzzed;
+
 #[cfg(test)]
 mod tests;

@@ -84,18 +84,18 @@ pub(super) struct Kernel<'a> {
     /// The generic netlink family that was looked up last.
     family: Option<(&'static [u8], u16)>,
     /// What is answered to a question in place of the kernel's answer.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) script: Option<Script>,
 }
 
 /// Gives the datagram that answers a question.
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub(super) type Script = std::rc::Rc<dyn Fn(&[u8]) -> Result<Vec<u8>, Errno>>;
 
 /// Whoever answers.
 enum Peer {
     Kernel(OwnedFd),
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     Script(Script, std::cell::RefCell<Vec<u8>>),
 }
 
@@ -103,7 +103,7 @@ impl Peer {
     fn send(&self, message: &[u8]) -> Result<usize, Errno> {
         match self {
             Self::Kernel(socket) => send(socket.as_raw_fd(), message, MsgFlags::empty()),
-            #[cfg(test)]
+            #[cfg(any(test, fuzzing))]
             Self::Script(_, sent) => {
                 sent.replace(message.to_vec());
                 Ok(message.len())
@@ -115,7 +115,7 @@ impl Peer {
         match self {
             // With MSG_TRUNC the kernel says how long it was.
             Self::Kernel(socket) => recv(socket.as_raw_fd(), buffer, MsgFlags::MSG_TRUNC),
-            #[cfg(test)]
+            #[cfg(any(test, fuzzing))]
             Self::Script(answer, sent) => {
                 let bytes = answer(&sent.borrow())?;
                 buffer[..bytes.len()].copy_from_slice(&bytes);
@@ -154,7 +154,7 @@ impl<'a> Kernel<'a> {
             buffer: vec![0; BUFFER],
             interrupted: false,
             family: None,
-            #[cfg(test)]
+            #[cfg(any(test, fuzzing))]
             script: None,
         }
     }
@@ -185,9 +185,9 @@ impl<'a> Kernel<'a> {
             Protocol::Raw { protonum, request_type } => (protonum, request_type),
             Protocol::Generic(name) => (16, self.family(name)?),
         };
-        #[cfg(not(test))]
+        #[cfg(not(any(test, fuzzing)))]
         let peer = open(protocol).map(Peer::Kernel);
-        #[cfg(test)]
+        #[cfg(any(test, fuzzing))]
         let peer = match &self.script {
             Some(script) => Ok(Peer::Script(script.clone(), std::cell::RefCell::default())),
             None => open(protocol).map(Peer::Kernel),
