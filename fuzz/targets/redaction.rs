@@ -58,7 +58,8 @@ fuzz_target!(|bytes: &[u8]| {
     // What is learnt from one text is found in another.
     let mut learnt = Secrets::new();
     learnt.learn(place.as_bytes());
-    let out = redacted(&Redactor::new(&learnt), &[before, secret.as_bytes(), after].concat(), sizes);
+    let out =
+        redacted(&Redactor::new(&learnt), &[before, secret.as_bytes(), after].concat(), sizes);
     assert!(!contains(&out, secret.as_bytes()), "{secret} of {place} came out elsewhere");
 });
 
