@@ -148,7 +148,7 @@ struct Facts<'a> {
 
 fn judge(evidence: &Evidence, _: &Asked) -> Vec<Finding> {
     let facts = Facts::read(evidence);
-    vec![
+    let mut findings = vec![
         backend::judge(&facts),
         hooks::chains(&facts),
         hooks::order(&facts),
@@ -157,7 +157,24 @@ fn judge(evidence: &Evidence, _: &Asked) -> Vec<Finding> {
         proxy::judge(&facts),
         load::rules(&facts),
         load::lock(&facts),
-    ]
+    ];
+    tell_once(&mut findings);
+    findings
+}
+
+/// What is not known for one reason is said once: the others of the same reason refer to it.
+fn tell_once(findings: &mut [Finding]) {
+    let mut told: Vec<(String, &'static str)> = Vec::new();
+    for finding in findings.iter_mut().filter(|finding| finding.level == Level::Unknown) {
+        match told.iter().find(|(summary, _)| *summary == finding.summary) {
+            None => told.push((finding.summary.clone(), finding.id)),
+            Some((_, id)) => {
+                finding.level = Level::Skip;
+                finding.summary = format!("not judged, for the same reason as {id}");
+                finding.remedy.clear();
+            }
+        }
+    }
 }
 
 impl<'a> Facts<'a> {

@@ -29,6 +29,18 @@ pub(super) const BIRD: [&str; 4] = [
 /// The folder of the files of BIRD that runs without a container.
 pub(super) const ETC: &str = "host/etc/calico";
 
+/// How much each link has carried.
+pub(super) const COUNTERS: &str = "host/proc/net/dev";
+/// The same once more.
+pub(super) const COUNTERS_LATER: &str = "network/dev_later";
+/// What the firmware says of the machine: who made it, what it is, its firmware's version, its chassis's tag.
+pub(super) const DMI: [&str; 4] = [
+    "host/sys/class/dmi/id/sys_vendor",
+    "host/sys/class/dmi/id/product_name",
+    "host/sys/class/dmi/id/bios_version",
+    "host/sys/class/dmi/id/chassis_asset_tag",
+];
+
 /// The table `main`.
 pub(super) const MAIN: u32 = 254;
 /// The table `local`: this host's own addresses.

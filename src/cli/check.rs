@@ -124,12 +124,7 @@ Examples:
   calivet check interfaces --from diags-20261123_023326.tar.gz")]
     Interfaces,
     /// Has each pod and each block its route, and does any other route or rule win over it?
-    #[command(after_help = "\
-Examples:
-  sudo calivet check routes
-  sudo calivet check routes -o wide              with the evidence
-  calivet check routes --from diags-20261123_023326.tar.gz")]
-    Routes,
+    Routes(Routes),
     /// Why is BGP not established, and where are the routes?
     #[command(after_help = "\
 Examples:
@@ -254,6 +249,20 @@ pub struct Conntrack {
         value_parser = clap::value_parser!(u64).range(1..=2_147_483_647)
     )]
     pub max: u64,
+}
+
+/// `check routes`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  sudo calivet check routes
+  sudo calivet check routes --interval 10s       does what goes out through tunnels still come back?
+  sudo calivet check routes -o wide              with the evidence
+  calivet check routes --from diags-20261123_023326.tar.gz")]
+pub struct Routes {
+    /// Look twice, this far apart, at what tunnels carry
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub interval: Option<Duration>,
 }
 
 /// `check networkmanager`.

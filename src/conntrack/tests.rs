@@ -122,6 +122,7 @@ fn the_log_is_counted_with_and_without_a_namespace_and_only_where_the_kernel_wro
         namespaces: [4_026_532_245].into(),
         first: 10.5,
         last: 13.25,
+        last_here: Some(12.0),
         suppressed: 73,
     };
     assert_eq!(table_full(log), expected);

@@ -50,7 +50,7 @@ pub fn render(report: &Report, several: bool, output: Output) -> String {
             evidence(&mut text, finding);
         }
         for line in finding.remedy.iter().filter(|_| needs_mending(finding)) {
-            let _ = writeln!(text, "           {}", printable(line));
+            remedy(&mut text, &printable(line), output);
         }
     }
     let summary = report.summary;
@@ -113,12 +113,31 @@ fn line(text: &mut String, finding: &Finding, sentence: &str, width: usize, outp
         let _ = writeln!(text, "{sentence}");
         return;
     }
-    // Addresses, paths and names are copied: none is broken.
-    let whole = textwrap::Options::new(room)
-        .break_words(false)
-        .word_splitter(textwrap::WordSplitter::NoHyphenation);
-    let lines = textwrap::wrap(sentence, whole);
+    let lines = textwrap::wrap(sentence, whole_words(room));
     let _ = writeln!(text, "{}", lines.join(&format!("\n{:indent$}", "")));
+}
+
+/// Addresses, paths and names are copied: none is broken.
+fn whole_words<'a>(room: usize) -> textwrap::Options<'a> {
+    textwrap::Options::new(room)
+        .break_words(false)
+        .word_separator(textwrap::WordSeparator::AsciiSpace)
+        .word_splitter(textwrap::WordSplitter::NoHyphenation)
+}
+
+/// What mends a finding: on a terminal broken at blanks, what goes on further to the right.
+fn remedy(text: &mut String, line: &str, output: Output) {
+    const BEGIN: &str = "           ";
+    const ON: &str = "             ";
+    let lines = match output.columns {
+        Some(columns) => {
+            let room = columns.max(BEGIN.len() + NARROW);
+            let options = whole_words(room).initial_indent(BEGIN).subsequent_indent(ON);
+            textwrap::wrap(line, options).join("\n")
+        }
+        None => format!("{BEGIN}{line}"),
+    };
+    let _ = writeln!(text, "{lines}");
 }
 
 /// What a finding rests on, a line for each fact.
@@ -266,5 +285,21 @@ mod tests {
                     .ends_with("for long")
             );
         }
+    }
+    #[test]
+    fn a_long_remedy_is_broken_at_blanks_only_and_in_a_pipe_not_at_all() {
+        let path = "/etc/systemd/network/10-calico.link-with-a-name-that-is-longer-than-all-of-it";
+        let command = format!("keep udev from it by a file {path} and give it awsSrcDstCheck then");
+        let finding = Finding::new("bgp.peer", Level::Fail, "no").remedy(command.clone());
+        let report = Report::new(None, jiff::Timestamp::UNIX_EPOCH, vec![finding]);
+        let text = shown(&report, Format::Table, Some(60));
+        let told: Vec<&str> = text.lines().skip(1).take_while(|line| !line.is_empty()).collect();
+        let words: Vec<&str> = told.iter().flat_map(|line| line.split_ascii_whitespace()).collect();
+        assert_eq!(words.join(" "), command);
+        assert!(told.len() >= 3, "{text}");
+        for line in told {
+            assert!(line.len() <= 60 || line.trim() == path, "{line}");
+        }
+        assert!(shown(&report, Format::Table, None).contains(&command));
     }
 }
