@@ -140,9 +140,11 @@ proptest::proptest! {
     #[test]
     fn growth_adds_up(counts in proptest::collection::vec([0..9_u32, 0..9, 0..9], 1..4)) {
         let look = |steps: usize| {
-            let rows = counts.iter().map(|grows| grows[..=steps].iter().sum::<u32>());
-            let rows: String = rows.map(|count| format!("00000000 {count:08x}\n")).collect();
-            Statistics::from_proc(&format!("entries drop\n{rows}")).unwrap()
+            let mut table = "entries drop\n".to_owned();
+            for grows in &counts {
+                table += &format!("00000000 {:08x}\n", grows[..=steps].iter().sum::<u32>());
+            }
+            Statistics::from_proc(&table).unwrap()
         };
         let [first, second, third] = [0, 1, 2].map(look);
         let growth = |later: &Statistics, earlier: &Statistics| later.growth(earlier, Counter::Drop);
