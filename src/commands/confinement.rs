@@ -62,8 +62,13 @@ fn of_bundle(command: &Bundle) -> Files {
         Bundle::Cat(args) => Files::read([&args.file]),
         Bundle::Diff(args) => Files::read([&args.before, &args.after]),
         Bundle::Report(args) => {
-            let page = args.output_file.as_deref().unwrap_or(&args.file);
-            Files::read([&args.file]).written(page)
+            let files = Files::read([&args.file]);
+            match args.output_file.as_deref() {
+                Some(page) if page == Path::new("-") => files,
+                Some(page) => files.written(page),
+                // It goes beside the bundle.
+                None => files.written(&args.file),
+            }
         }
         Bundle::Redact(args) => {
             let files = Files::read([&args.old]).written(&args.new);
@@ -114,6 +119,7 @@ mod tests {
             ("calivet bundle diff a b", &["a", "b"], &[]),
             ("calivet bundle report x/a", &["x/a"], &["x"]),
             ("calivet bundle report x/a --output-file page", &["x/a"], &["."]),
+            ("calivet bundle report x/a --output-file -", &["x/a"], &[]),
             (
                 "calivet bundle redact a /tmp/b --obfuscate --obfuscation-key k/key",
                 &["a"],
