@@ -2,6 +2,7 @@
 
 mod bundle;
 mod check;
+mod completions;
 mod explain;
 mod node_diags;
 mod node_status;
@@ -80,6 +81,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<Exit> {
         match &cli.command {
             Command::Bundle(command) => bundle::run(&cli.options, command, output).await,
             Command::Explain(args) => explain::run(args, output),
+            Command::Completions(args) => completions::run(args, output),
             Command::Check(args) => Box::pin(check::run(&cli.options, args, output)).await,
             Command::Node(Node::Status(args)) => node_status::run(&cli.options, args, output).await,
             Command::Node(Node::CheckSystem(args)) => {

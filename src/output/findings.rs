@@ -24,11 +24,11 @@ pub fn render(report: &Report, several: bool, output: Output) -> String {
     let mut text = String::new();
     let is_short = output.format == Format::Short;
     let is_shown = |finding: &&Finding| !is_short || needs_mending(finding);
-    let shown = || report.findings.iter().filter(is_shown);
-    let width = shown().map(|finding| finding.id.len()).max().unwrap_or(0);
+    let shown: Vec<&Finding> = report.findings.iter().filter(is_shown).collect();
+    let width = shown.iter().map(|finding| finding.id.len()).max().unwrap_or(0);
     let mut told = BTreeSet::new();
     let mut check = "";
-    for finding in shown() {
+    for (index, finding) in shown.iter().copied().enumerate() {
         if several && !is_short && finding.check != check {
             heading(&mut text, finding.check, output);
             check = finding.check;
@@ -48,6 +48,11 @@ pub fn render(report: &Report, several: bool, output: Output) -> String {
         text.push_str(&conntrack::below(finding));
         if output.format == Format::Wide {
             evidence(&mut text, finding);
+        }
+        // What mends several in a row is told once, below the last of them.
+        let next = shown.get(index + 1).filter(|next| needs_mending(next));
+        if next.is_some_and(|next| next.id == finding.id && next.remedy == finding.remedy) {
+            continue;
         }
         for line in finding.remedy.iter().filter(|_| needs_mending(finding)) {
             let _ = writeln!(text, "           {}", printable(line));
