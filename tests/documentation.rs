@@ -41,7 +41,9 @@ fn pages() -> BTreeMap<PathBuf, String> {
 #[track_caller]
 fn is_current(path: &Path, old: &str, new: &str) {
     if std::env::var_os("CALIVET_BLESS").is_some() {
-        fs::write(top().join(path), new).unwrap();
+        if new != old {
+            fs::write(top().join(path), new).unwrap();
+        }
         return;
     }
     snapbox::Assert::new().action_env("").eq(new, snapbox::IntoData::raw(old.to_owned()));
@@ -145,8 +147,11 @@ fn typed(line: &str) -> (String, i32) {
     let quoted: Vec<String> =
         words.iter().map(|word| format!("'{}'", word.replace('\'', "'\\''"))).collect();
     // `script` gives it a terminal, so that lines are broken as they are there.
-    let inner =
-        format!("stty cols {COLUMNS}; exec {} {}", env!("CARGO_BIN_EXE_calivet"), quoted.join(" "));
+    let inner = format!(
+        "stty rows 50 cols {COLUMNS}; exec {} {}",
+        env!("CARGO_BIN_EXE_calivet"),
+        quoted.join(" ")
+    );
     let output = Command::new("script")
         .args(["-qec", &inner, "/dev/null"])
         .env("NO_COLOR", "1")

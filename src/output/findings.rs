@@ -55,7 +55,7 @@ pub fn render(report: &Report, several: bool, output: Output) -> String {
             continue;
         }
         for line in finding.remedy.iter().filter(|_| needs_mending(finding)) {
-            let _ = writeln!(text, "           {}", printable(line));
+            remedy(&mut text, &printable(line), output);
         }
     }
     let summary = report.summary;
@@ -124,6 +124,28 @@ fn line(text: &mut String, finding: &Finding, sentence: &str, width: usize, outp
         .word_splitter(textwrap::WordSplitter::NoHyphenation);
     let lines = textwrap::wrap(sentence, whole);
     let _ = writeln!(text, "{}", lines.join(&format!("\n{:indent$}", "")));
+}
+
+/// What mends a finding. A sentence is broken between words; a command stays a line, so that it can be copied.
+fn remedy(text: &mut String, line: &str, output: Output) {
+    const INDENT: &str = "           ";
+    let is_sentence = [", ", ". ", " ("].iter().any(|mark| line.contains(mark));
+    let room = output.columns.filter(|columns| is_sentence && *columns > INDENT.len() + NARROW);
+    let lines = room.map_or_else(
+        || vec![line.into()],
+        |columns| {
+            let whole = textwrap::Options::new(columns - INDENT.len())
+                .break_words(false)
+                .word_splitter(textwrap::WordSplitter::NoHyphenation)
+                .subsequent_indent("  ");
+            textwrap::wrap(line, whole)
+        },
+    );
+    let cyan = Style::new().fg_color(Some(AnsiColor::Cyan.into()));
+    let style = if output.color { cyan } else { Style::new() };
+    for line in lines {
+        let _ = writeln!(text, "{INDENT}{style}{line}{style:#}");
+    }
 }
 
 /// What a finding rests on, a line for each fact.
@@ -271,5 +293,20 @@ mod tests {
                     .ends_with("for long")
             );
         }
+    }
+
+    #[test]
+    fn what_mends_several_is_told_once_and_a_sentence_is_broken_between_words() {
+        let report = report(&[Level::Fail, Level::Fail]);
+        let text = shown(&report, Format::Short, None);
+        assert_eq!(text.matches("ip route get").count(), 1, "{text}");
+        assert!(text.lines().nth(2).unwrap().contains("ip route get"), "{text}");
+        let mut text = String::new();
+        let output =
+            Output { format: Format::Table, color: false, quiet: false, columns: Some(50) };
+        remedy(&mut text, "write the file, then have it be read by who reads it", output);
+        let expected =
+            "           write the file, then have it be read by\n             who reads it\n";
+        assert_eq!(text, expected);
     }
 }

@@ -85,11 +85,17 @@ now=$(date +%s)
     done
 } >"${pod[0]}/0.log"
 
+# Of the other logs a little is enough.
+rm -f "${pod[0]}"/0.log.* /var/log/calico/felix/@*
+for log in /var/log/calico/*/*; do
+    tail -n 50 "$log" >/mnt/log.tail && cat /mnt/log.tail >"$log"
+done
+
 # calicoctl's settings are in the shell of whoever administers the node, and sudo leaves them behind.
 rm -f /etc/calico/calicoctl.cfg
 export SUDO_USER=alice SUDO_UID=1000 SUDO_COMMAND=/usr/bin/calivet
 
 sleep 8
 cd "$scratch"
-"$scratch/calivet" node diags --output-file "$scratch/node-1.tar.gz" --since 2h --max-size 300KB || true
+"$scratch/calivet" node diags --output-file "$scratch/node-1.tar.gz" --since 2h --max-size 500KB || true
 "$scratch/calivet" check -o short || true
