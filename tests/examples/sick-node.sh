@@ -53,13 +53,13 @@ touch /run/systemd/timesync/synchronized
 (exec -a /lib/systemd/systemd-timesyncd sleep 600) &
 
 # BGP: disabled by hand, dropped by a rule of this host, another password, shut down at the other end.
-birdc disable Mesh_10_0_1_3
 iptables -I OUTPUT -p tcp -d 10.0.1.4 --dport 179 -j DROP
 iptables -I INPUT -p tcp -s 10.0.1.4 -j DROP
 sed -i '/10.0.1.5 as/ s/; }/; password "another"; }/' /etc/calico/confd/config/bird.cfg
 birdc configure
 birdc restart Mesh_10_0_1_4
 birdc restart Mesh_10_0_1_5
+birdc disable Mesh_10_0_1_3
 pkill -f 'peer -d -c /run/peer6.cfg' || true
 
 # NetworkManager runs, and nobody has told it to leave Calico's interfaces alone.
