@@ -34,7 +34,7 @@ fn every_command_has_a_page_with_all_that_one_looks_for() {
     for name in ["calivet", "calivet-node-diags", "calivet-check-bgp", "calivet-bundle-diff"] {
         assert!(pages.contains_key(&format!("{name}.1")), "{name} has no page");
     }
-    for (name, page) in pages.iter().filter(|(name, _)| name.as_str() != "kubectl-calivet.1") {
+    for (name, page) in pages.iter().filter(|(name, _)| name.starts_with("calivet")) {
         let text = String::from_utf8(page.clone()).unwrap();
         for title in
             ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "\"EXIT STATUS\"", "ENVIRONMENT"]
@@ -56,7 +56,7 @@ fn groff_takes_every_page_without_a_warning() {
         eprintln!("skipped: groff is not installed (tests/run installs it)");
         return;
     }
-    for (name, page) in all().iter().filter(|(name, _)| name.as_str() != "kubectl-calivet.1") {
+    for (name, page) in all().iter().filter(|(name, _)| name.starts_with("calivet")) {
         let (text, complaints) = shown(page);
         assert_eq!(complaints, "", "{name}");
         assert!(text.contains("EXIT STATUS"), "{name}:\n{text}");

@@ -17,7 +17,11 @@ pub(crate) fn all() -> anyhow::Result<BTreeMap<String, Vec<u8>>> {
     tree.build();
     let mut pages = BTreeMap::new();
     add(&tree, None, &mut pages)?;
-    pages.insert("kubectl-calivet.1".to_owned(), b".so man1/calivet.1\n".to_vec());
+    for (program, page) in
+        [("kubectl-calivet", "calivet"), ("kubectl_complete-calivet", "calivet-completions")]
+    {
+        pages.insert(format!("{program}.1"), format!(".so man1/{page}.1\n").into_bytes());
+    }
     Ok(pages)
 }
 
