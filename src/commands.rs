@@ -8,6 +8,7 @@ mod node_diags;
 mod node_status;
 
 use std::borrow::Cow;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -101,6 +102,11 @@ pub fn run(cli: &Cli) -> anyhow::Result<Exit> {
 fn host(options: &Options, timeout: Duration) -> anyhow::Result<Host> {
     match &options.from {
         Some(bundle) => Ok(Host::bundle(bundle)?),
+        // A mistyped folder would else be a host without anything.
+        None if options.root != Path::new("/") && !options.root.is_dir() => Err(Misuse::new(
+            format!("{} is no folder that can be looked into (--root)", options.root.display()),
+        )
+        .into()),
         None => Ok(Host::live(&options.root, options.timeout.unwrap_or(timeout))),
     }
 }

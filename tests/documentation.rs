@@ -58,10 +58,19 @@ fn help(path: &str) -> String {
     let of_all = |arg: &Arg| arg.get_help_heading().is_some();
     let is_own = |arg: &Arg| !of_all(arg) && !["help", "version"].contains(&arg.get_id().as_str());
     let mut command = tree;
+    // The options of all checks stand where `check` is told.
+    let mut inherited = BTreeSet::new();
     for name in path.split_whitespace().filter(|_| path != "of every command") {
+        inherited.extend(
+            command
+                .get_arguments()
+                .filter(|arg| arg.is_global_set())
+                .map(|arg| arg.get_id().clone()),
+        );
         let below = command.find_subcommand(name);
         command = below.unwrap_or_else(|| panic!("there is no command {path}")).clone();
     }
+    let is_own = |arg: &Arg| is_own(arg) && !inherited.contains(arg.get_id());
     let command = if path == "of every command" {
         command.mut_args(|arg| if is_own(&arg) { arg.hide(true) } else { arg }).after_help("")
     } else {

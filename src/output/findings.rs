@@ -47,7 +47,7 @@ pub fn render(report: &Report, several: bool, output: Output) -> String {
         line(&mut text, finding, &printable(&finding.summary), width, output);
         text.push_str(&conntrack::below(finding));
         if output.format == Format::Wide {
-            evidence(&mut text, finding);
+            evidence(&mut text, finding, output);
         }
         // What mends several in a row is told once, below the last of them.
         let next = shown.get(index + 1).filter(|next| needs_mending(next));
@@ -128,9 +128,16 @@ fn line(text: &mut String, finding: &Finding, sentence: &str, width: usize, outp
 
 /// What mends a finding. A sentence is broken between words; a command stays a line, so that it can be copied.
 fn remedy(text: &mut String, line: &str, output: Output) {
-    const INDENT: &str = "           ";
     let is_sentence = [", ", ". ", " ("].iter().any(|mark| line.contains(mark));
-    let room = output.columns.filter(|columns| is_sentence && *columns > INDENT.len() + NARROW);
+    let cyan = Style::new().fg_color(Some(AnsiColor::Cyan.into()));
+    let style = if output.color { cyan } else { Style::new() };
+    indented(text, line, is_sentence, style, output);
+}
+
+/// A line below a finding, on a terminal broken between words if it may be.
+fn indented(text: &mut String, line: &str, may_be_broken: bool, style: Style, output: Output) {
+    const INDENT: &str = "           ";
+    let room = output.columns.filter(|columns| may_be_broken && *columns > INDENT.len() + NARROW);
     let lines = room.map_or_else(
         || vec![line.into()],
         |columns| {
@@ -141,20 +148,18 @@ fn remedy(text: &mut String, line: &str, output: Output) {
             textwrap::wrap(line, whole)
         },
     );
-    let cyan = Style::new().fg_color(Some(AnsiColor::Cyan.into()));
-    let style = if output.color { cyan } else { Style::new() };
     for line in lines {
         let _ = writeln!(text, "{INDENT}{style}{line}{style:#}");
     }
 }
 
 /// What a finding rests on, a line for each fact.
-fn evidence(text: &mut String, finding: &Finding) {
+fn evidence(text: &mut String, finding: &Finding, output: Output) {
     // Shown as lists already.
     let facts = finding.evidence.iter().filter(|(name, _)| *name != "top");
     for (name, value) in facts {
         let value = value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
-        let _ = writeln!(text, "           {name}: {}", printable(&value));
+        indented(text, &format!("{name}: {}", printable(&value)), true, Style::new(), output);
     }
 }
 
