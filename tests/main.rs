@@ -10,6 +10,7 @@
 
 mod bundle_commands;
 mod bundles;
+mod capabilities;
 mod check_bgp;
 mod check_cni;
 mod check_environment;

@@ -1,6 +1,6 @@
 //! All that is known of a node's routes, read once.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use memchr::memmem;
@@ -35,6 +35,8 @@ pub(super) struct Facts<'a> {
     pub(super) tunnels: HashSet<u32>,
     /// The names of links whose pods are gone.
     pub(super) gone: BTreeSet<String>,
+    /// Made when first needed, of what may be hundreds of thousands of routes.
+    ways: OnceCell<Ways>,
 }
 
 /// The way that Calico has for a destination.
@@ -103,6 +105,7 @@ impl<'a> Facts<'a> {
             pods,
             tunnels,
             gone,
+            ways: OnceCell::new(),
             network,
         })
     }
@@ -133,7 +136,11 @@ impl<'a> Facts<'a> {
     }
 
     /// The ways that Calico has to pods here and elsewhere.
-    pub(super) fn ways(&self) -> Ways {
+    pub(super) fn ways(&self) -> &Ways {
+        self.ways.get_or_init(|| self.find_ways())
+    }
+
+    fn find_ways(&self) -> Ways {
         let mut ways = Ways::default();
         let mut add = |route: &Route, is_pods: bool, is_certain: bool| {
             let destination = route.destination;

@@ -40,6 +40,15 @@ struct Through {
     refusal: Option<(Outcome, String)>,
 }
 
+/// What a bundle, and what waits to be written to it, may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Most {
+    /// Bytes of the bundle.
+    pub(super) bytes: Option<u64>,
+    /// Compressed bytes that all items together may hold in memory beyond what each may.
+    pub(super) waiting: u32,
+}
+
 /// See the module.
 pub(super) struct Recorder {
     writer: Writer,
@@ -81,7 +90,7 @@ impl Recorder {
         writer: Writer,
         node: &Node,
         time: Timestamp,
-        max_bytes: Option<u64>,
+        most: Most,
         stop: watch::Sender<Option<Stop>>,
         judged: Judged,
         output: Output,
@@ -91,11 +100,11 @@ impl Recorder {
         let awaited = rows.iter().map(|row| row.path().into_owned()).collect();
         let progress = output.progress();
         progress.enable_steady_tick(Duration::from_millis(100));
-        let (rooms, pieces) = Rooms::new(max_bytes.is_some(), writer.can_begin());
+        let (rooms, pieces) = Rooms::new(most.waiting, most.bytes.is_some(), writer.can_begin());
         Self {
             writer,
             stop,
-            max_bytes,
+            max_bytes: most.bytes,
             receiving: JoinSet::new(),
             open: HashMap::new(),
             waiting: BTreeMap::new(),
@@ -389,7 +398,7 @@ fn reading(collected: &Collected, bytes: Option<Vec<u8>>) -> Reading {
 }
 
 /// What is said of an item that a panic has cost.
-fn own_fault(path: &str, source: &str) -> Collected {
+pub(super) fn own_fault(path: &str, source: &str) -> Collected {
     Collected {
         path: path.to_owned(),
         source: source.to_owned(),
