@@ -34,13 +34,14 @@ use super::{Exit, Misuse};
 use crate::archive;
 use crate::archive::writer::{WriteError, Writer};
 use crate::bundle::manifest::Manifest;
+use crate::checks::Report;
 use crate::cli::{self, Format, Options};
 use crate::collect::{Run, Stop, Task};
 use crate::collectors::Node;
 use crate::host::{Artifact, Collected, Evidence, Host, Outcome, Reading};
 use crate::output::{self, Output};
 use crate::redact::{Redactor, Secrets};
-use crate::status;
+use crate::status::{self, NodeStatus};
 use crate::untouched::Fingerprint;
 
 /// The bound on one artifact.
@@ -157,12 +158,13 @@ impl Diags<'_> {
         recorder.record(received).await;
         collecting.await.context("the collection ended before its time")?;
 
-        if let Some(before) = before {
-            let after = fingerprint().await;
-            let shown = |name: &str| redactor.redact_name(name);
-            opening.untouched = Some(before.compare(&after, shown));
-        }
-        let exit = self.close(recorder, opening, &path).await?;
+        // What is judged is in memory: the host is looked at once more beside that.
+        let (judged, after) = tokio::join!(recorder.judge(), async {
+            let before = before.as_ref()?;
+            Some(before.compare(&fingerprint().await, |name: &str| redactor.redact_name(name)))
+        });
+        opening.untouched = after;
+        let exit = self.close(recorder, judged, opening, &path).await?;
         if let Some(obfuscation) = obfuscation {
             output.note(&obfuscation.write_map()?);
         }
@@ -220,15 +222,13 @@ impl Diags<'_> {
     async fn close(
         &self,
         mut recorder: Recorder,
+        (status, report): (Option<NodeStatus>, Report),
         opening: Manifest,
         path: &Path,
     ) -> anyhow::Result<Exit> {
         let output = self.output;
-        recorder.finish_status().await;
-        let status = recorder
-            .status()
-            .unwrap_or_else(|| status::node_status(opening.started, &Evidence::default()));
-        let report = recorder.finish_findings().await;
+        let status =
+            status.unwrap_or_else(|| status::node_status(opening.started, &Evidence::default()));
         let stopped = self.stop.borrow().clone();
         let items = std::mem::take(&mut recorder.items);
         let ended = matches!(stopped, Some(Stop::Signal(_) | Stop::Deadline(_)));

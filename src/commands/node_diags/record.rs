@@ -327,7 +327,7 @@ impl Recorder {
     }
 
     /// The node's status, from what has come, and `None` where there was a fault in computing it.
-    pub(super) fn status(&self) -> Option<NodeStatus> {
+    fn status(&self) -> Option<NodeStatus> {
         let compute = || {
             #[cfg(test)]
             assert!(!self.judging_panics, "on purpose");
@@ -337,7 +337,7 @@ impl Recorder {
     }
 
     /// Writes the status once, as soon as all that it rests on is there, or at the end.
-    pub(super) async fn finish_status(&mut self) {
+    async fn finish_status(&mut self) {
         if self.awaited.take().is_none() {
             return;
         }
@@ -348,8 +348,15 @@ impl Recorder {
         }
     }
 
+    /// Writes what is made of all that has come: the status, if there was no fault in computing it, and the findings.
+    pub(super) async fn judge(&mut self) -> (Option<NodeStatus>, Report) {
+        self.finish_status().await;
+        let status = self.status();
+        (status, self.finish_findings().await)
+    }
+
     /// Lets the checks judge what the bundle holds, and writes what they find.
-    pub(super) async fn finish_findings(&mut self) -> Report {
+    async fn finish_findings(&mut self) -> Report {
         let report = self.judged.report(std::mem::take(&mut self.evidence), self.time).await;
         match output::document(&report, Format::Json) {
             Ok(text) => self.document("findings.json", text.into_bytes()).await,
