@@ -11,6 +11,7 @@
 mod architecture;
 mod bundle_commands;
 mod bundles;
+mod capabilities;
 mod check_bgp;
 mod check_cni;
 mod check_environment;
