@@ -41,7 +41,8 @@ fuzz_target!(|bytes: &[u8]| {
     }
     let Ok(host) = Host::bundle(file.path()) else { return };
     let _ = (host.time(), host.warnings());
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
     let evidence = runtime.block_on(host.evidence(calivet::collectors::FIRST, &[]));
     let _ = calivet::collectors::Node::from_evidence(&evidence);
     let _ = calivet::status::node_status(host.time(), &evidence);

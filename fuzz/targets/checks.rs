@@ -34,7 +34,11 @@ fuzz_target!(|bytes: &[u8]| {
         let findings = (check.judge)(&evidence, &asked);
         assert!(!findings.is_empty(), "{} finds something", check.name);
         for finding in &findings {
-            assert!(check.finds.iter().any(|kind| kind.id == finding.id), "{} is announced", finding.id);
+            assert!(
+                check.finds.iter().any(|kind| kind.id == finding.id),
+                "{} is announced",
+                finding.id
+            );
             assert!(!finding.summary.is_empty());
         }
         assert_eq!(findings, (check.judge)(&evidence, &asked), "{} is a function", check.name);

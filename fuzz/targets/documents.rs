@@ -4,7 +4,8 @@
 use calivet::bgp::{looks, message};
 use calivet::datastore::{certificate, health, resources};
 use calivet::{
-    bpf_maps, certificates, clock, cni_cache, conntrack, felix, filesystems, kernel, networkmanager, processes, workloads,
+    bpf_maps, certificates, clock, cni_cache, conntrack, felix, filesystems, kernel,
+    networkmanager, processes, workloads,
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -21,7 +22,11 @@ fuzz_target!(|bytes: &[u8]| {
         let _ = (found.nodes(), found.bgp_configurations(), found.bgp_peers(), found.ip_pools());
     }
     let _ = (bpf_maps::sizes(bytes), bpf_maps::used(&text));
-    let _ = (clock::Clock::parse(bytes), clock::kernel_synchronised(&text), clock::Tracking::parse(&text));
+    let _ = (
+        clock::Clock::parse(bytes),
+        clock::kernel_synchronised(&text),
+        clock::Tracking::parse(&text),
+    );
     let _ = cni_cache::pod(bytes);
     let _ = (conntrack::Statistics::from_netlink(bytes), conntrack::Statistics::from_proc(&text));
     let _ = conntrack::entry_bytes(&text);
@@ -30,7 +35,8 @@ fuzz_target!(|bytes: &[u8]| {
     let _ = metrics.sum("felix_int_dataplane_failures");
     let _ = (filesystems::FileSystems::parse(bytes), filesystems::mounts(&text));
     let _ = (kernel::Release::parse(&text), kernel::Config::read(bytes), kernel::mounts(&text));
-    let _ = (kernel::available(&text), kernel::lockdown(&text), kernel::capabilities(&text, "CapEff"));
+    let _ =
+        (kernel::available(&text), kernel::lockdown(&text), kernel::capabilities(&text, "CapEff"));
     let _ = networkmanager::live::parse(bytes);
     if let Ok(processes) = processes::parse(bytes) {
         let _ = processes::find(&processes);

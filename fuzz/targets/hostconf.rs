@@ -23,7 +23,10 @@ fuzz_target!(|bytes: &[u8]| {
         path: path.to_owned(),
         text: Some(text.to_owned()),
     };
-    let files = [file("/etc/systemd/network/a.network", &text), file("/run/systemd/network/b.network", &name)];
+    let files = [
+        file("/etc/systemd/network/a.network", &text),
+        file("/run/systemd/network/b.network", &name),
+    ];
     let _ = networkd::Networks::of(&files);
 });
 
@@ -37,11 +40,17 @@ fn networkmanager(first: &[u8], second: &[u8], third: &[u8]) {
     }
     let specs = device_spec::split(first);
     let joined = device_spec::join(specs.iter().map(Vec::as_slice));
-    assert_eq!(device_spec::split(&joined), specs, "what is joined is split the same way");
+    // A blank within a spec costs it characters each time it is split, in NetworkManager too.
+    if !specs.iter().flatten().any(u8::is_ascii_whitespace) {
+        assert_eq!(device_spec::split(&joined), specs, "what is joined is split the same way");
+    }
     let device = Device::of_kind("cali0123456789a", "veth");
     let _ = device_spec::matches(&specs, &device);
     let _ = (glob::matches(first, second), keyfile::string(first), keyfile::boolean(second));
-    let file = |path: &str, bytes: &[u8]| File { path: path.to_owned(), content: Content::Text(bytes.to_vec()) };
+    let file = |path: &str, bytes: &[u8]| File {
+        path: path.to_owned(),
+        content: Content::Text(bytes.to_vec()),
+    };
     let files = Files {
         vendor: vec![file("/usr/lib/NetworkManager/conf.d/10-a.conf", second)],
         etc: vec![file("/etc/NetworkManager/conf.d/20-b.conf", third)],
@@ -51,7 +60,8 @@ fn networkmanager(first: &[u8], second: &[u8], third: &[u8]) {
     };
     let daemon = Daemon { version: Some([1, 42, 4]), tag: None };
     if let Ok(config) = Config::read(&files, &daemon) {
-        let _ = (config.unmanaged_devices(), config.dhcp_plugin(), config.device_sections().count());
+        let _ =
+            (config.unmanaged_devices(), config.dhcp_plugin(), config.device_sections().count());
         let interfaces = [("/etc/network/interfaces".to_owned(), first.to_vec())].into();
         let others = ifupdown::specs(&config, &ifupdown::interfaces(&interfaces));
         let _ = calivet::networkmanager::verdict::judge(&config, &others, &device);
@@ -71,12 +81,17 @@ fn settings(first: &[u8], second: &[u8]) {
         file("/etc/modprobe.d/a.conf", second),
     ];
     for reader in [sysctl::Reader::Systemd, sysctl::Reader::Procps] {
-        let keys = ["net/ipv4/ip_forward", "net/ipv4/conf/cali1/rp_filter", "net/ipv4/conf/eth0.100/rp_filter"];
+        let keys = [
+            "net/ipv4/ip_forward",
+            "net/ipv4/conf/cali1/rp_filter",
+            "net/ipv4/conf/eth0.100/rp_filter",
+        ];
         let boot = sysctl::at_boot(&files, reader, &keys);
         for write in &boot.writes {
             assert!(keys.contains(&write.key.as_str()), "only what was asked for is answered");
             let _ = sysctl::number(&write.value);
         }
     }
-    let _ = (sysctl::loads(&files, "nf_conntrack"), sysctl::option(&files, "nf_conntrack", "hashsize"));
+    let _ =
+        (sysctl::loads(&files, "nf_conntrack"), sysctl::option(&files, "nf_conntrack", "hashsize"));
 }

@@ -8,7 +8,11 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
     let (sizes, log) = bytes.split_at(bytes.len().min(4));
-    assert_eq!(counted(&[log]), counted(&chunks(log, sizes)), "how a log is cut into chunks does not matter");
+    assert_eq!(
+        counted(&[log]),
+        counted(&chunks(log, sizes)),
+        "how a log is cut into chunks does not matter"
+    );
     for line in log.split(|byte| *byte == b'\n') {
         let _ = log_time::parse(line);
         let frame = frame::parse(line);

@@ -26,8 +26,11 @@ fuzz_target!(|bytes: &[u8]| {
     names.learn_pod_folder("payments-eu_ledger-6f7d9_0c5b2a");
     let obfuscator = Obfuscator::new(Key::new(&[7; 32]), &names);
 
-    let four = |at: usize| Ipv4Addr::from(<[u8; 4]>::try_from(&head[at..at + 4]).expect("four bytes"));
-    let six = |at: usize| Ipv6Addr::from(<[u8; 16]>::try_from(&head[at..at + 16]).expect("sixteen bytes"));
+    let four =
+        |at: usize| Ipv4Addr::from(<[u8; 4]>::try_from(&head[at..at + 4]).expect("four bytes"));
+    let six = |at: usize| {
+        Ipv6Addr::from(<[u8; 16]>::try_from(&head[at..at + 16]).expect("sixteen bytes"))
+    };
     pair(&obfuscator, four(0).into(), four(4).into());
     pair(&obfuscator, six(8).into(), six(24).into());
 
@@ -61,7 +64,11 @@ fuzz_target!(|bytes: &[u8]| {
 /// Two addresses have as long a prefix in common afterwards as before, if both are replaced.
 fn pair(obfuscator: &Obfuscator, one: IpAddr, two: IpAddr) {
     let by = [one, two].map(|address| obfuscator.text(&address.to_string()));
-    assert_eq!(by[0], obfuscator.text(&format!("{one} ")).trim_end(), "the same wherever it stands");
+    assert_eq!(
+        by[0],
+        obfuscator.text(&format!("{one} ")).trim_end(),
+        "the same wherever it stands"
+    );
     let parsed = by.clone().map(|text| text.parse::<IpAddr>().expect("an address becomes one"));
     assert_eq!(parsed[0] == parsed[1], one == two, "{one} and {two} became {by:?}");
     if parsed[0] != one && parsed[1] != two {

@@ -33,6 +33,10 @@ const PLACES: [&str; 16] = [
 fuzz_target!(|bytes: &[u8]| {
     let Some(([seed, place, sizes @ ..], around)) = bytes.split_first_chunk::<6>() else { return };
     let secret = secret(*seed);
+    // What surrounds it is not to hold it too, where nothing announces it.
+    if contains(around, secret.as_bytes()) {
+        return;
+    }
     let middle = around.len() / 2;
     let (before, after) = around.split_at(middle);
 
@@ -58,7 +62,8 @@ fuzz_target!(|bytes: &[u8]| {
     // What is learnt from one text is found in another.
     let mut learnt = Secrets::new();
     learnt.learn(place.as_bytes());
-    let out = redacted(&Redactor::new(&learnt), &[before, secret.as_bytes(), after].concat(), sizes);
+    let out =
+        redacted(&Redactor::new(&learnt), &[before, secret.as_bytes(), after].concat(), sizes);
     assert!(!contains(&out, secret.as_bytes()), "{secret} of {place} came out elsewhere");
 });
 

@@ -36,7 +36,7 @@ impl Files {
 fn files(cli: &Cli) -> Option<Files> {
     match &cli.command {
         Command::Bundle(command) => Some(of_bundle(command)),
-        Command::Explain(_) => Some(Files::default()),
+        Command::Explain(_) | Command::Completions(_) => Some(Files::default()),
         Command::Check(args) => {
             let mut files = Files::read([cli.options.from.as_deref()?]);
             files.read.extend(args.suppressions.clone());
@@ -62,8 +62,13 @@ fn of_bundle(command: &Bundle) -> Files {
         Bundle::Cat(args) => Files::read([&args.file]),
         Bundle::Diff(args) => Files::read([&args.before, &args.after]),
         Bundle::Report(args) => {
-            let page = args.output_file.as_deref().unwrap_or(&args.file);
-            Files::read([&args.file]).written(page)
+            let files = Files::read([&args.file]);
+            match args.output_file.as_deref() {
+                Some(page) if page == Path::new("-") => files,
+                Some(page) => files.written(page),
+                // It goes beside the bundle.
+                None => files.written(&args.file),
+            }
         }
         Bundle::Redact(args) => {
             let files = Files::read([&args.old]).written(&args.new);
@@ -114,6 +119,7 @@ mod tests {
             ("calivet bundle diff a b", &["a", "b"], &[]),
             ("calivet bundle report x/a", &["x/a"], &["x"]),
             ("calivet bundle report x/a --output-file page", &["x/a"], &["."]),
+            ("calivet bundle report x/a --output-file -", &["x/a"], &[]),
             (
                 "calivet bundle redact a /tmp/b --obfuscate --obfuscation-key k/key",
                 &["a"],

@@ -82,6 +82,7 @@ impl Pseudonyms {
     /// Says in a manifest's options by which key it was done.
     pub(super) fn note(&self, options: &mut Value) {
         if let Value::Object(options) = options {
+            options.insert("obfuscate".to_owned(), Value::Bool(true));
             options.insert(KEY_ID.to_owned(), json!(self.obfuscator.key_id()));
         }
     }

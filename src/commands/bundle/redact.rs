@@ -182,7 +182,7 @@ async fn names(old: PathBuf) -> anyhow::Result<Names> {
     for line in bundle.at(PODS_LISTING).text().lines() {
         names.learn_pod_folder(line.splitn(6, ' ').nth(5).unwrap_or_default());
     }
-    pseudonyms::learn_nodes(&bundle.at(&Resource::Nodes.path()).bytes, &mut names);
+    pseudonyms::learn_nodes(&bundle.at(Resource::Nodes.path()).bytes, &mut names);
     Ok(names)
 }
 
