@@ -125,6 +125,8 @@ fn every_command_that_reads_a_bundle_confines_itself_before_it_opens_it_or_start
         let refused = after.iter().filter(|line| line.contains("= -1 EACCES"));
         let odd: Vec<_> = refused
             .filter(|line| !line.contains("/proc/self/cgroup") && !line.contains("/sys/fs/cgroup"))
+            // glibc's malloc asks when it gives back a part of a thread's heap: now and then.
+            .filter(|line| !line.contains("/proc/sys/vm/overcommit_memory"))
             .collect();
         assert!(odd.is_empty(), "{arguments:?}: {odd:#?}");
     }
