@@ -122,6 +122,9 @@ pub fn rows(collector: &Collector, node: &Node) -> Rows {
     }
 }
 
+/// Those of [`FIRST`] that tell which modules the kernel has.
+pub const MODULES: &[Artifact] = &[kernel::MODULES, kernel::RELEASE];
+
 /// What must be read before the rows are known.
 pub const FIRST: &[Artifact] = &[
     system::AGENTS,

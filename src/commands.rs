@@ -2,6 +2,7 @@
 
 mod bundle;
 mod check;
+mod completions;
 mod confinement;
 mod explain;
 mod node_diags;
@@ -9,6 +10,7 @@ mod node_status;
 mod pseudonyms;
 
 use std::borrow::Cow;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -84,6 +86,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<Exit> {
         match &cli.command {
             Command::Bundle(command) => bundle::run(&cli.options, command, output).await,
             Command::Explain(args) => explain::run(args, output),
+            Command::Completions(args) => completions::run(args, output),
             Command::Check(args) => Box::pin(check::run(&cli.options, args, output)).await,
             Command::Node(Node::Status(args)) => node_status::run(&cli.options, args, output).await,
             Command::Node(Node::CheckSystem(args)) => {
@@ -103,6 +106,11 @@ pub fn run(cli: &Cli) -> anyhow::Result<Exit> {
 fn host(options: &Options, timeout: Duration) -> anyhow::Result<Host> {
     match &options.from {
         Some(bundle) => Ok(Host::bundle(bundle)?),
+        // A mistyped folder would else be a host without anything.
+        None if options.root != Path::new("/") && !options.root.is_dir() => Err(Misuse::new(
+            format!("{} is no folder that can be looked into (--root)", options.root.display()),
+        )
+        .into()),
         None => Ok(Host::live(&options.root, options.timeout.unwrap_or(timeout))),
     }
 }

@@ -27,6 +27,7 @@ mod http;
 mod kernel_log;
 mod live;
 mod logs;
+pub mod memory;
 pub mod netlink;
 mod pattern;
 mod probe;

@@ -175,7 +175,7 @@ impl Compressor {
         let permit = Arc::clone(&self.threads).acquire_owned().await.ok();
         let encoders = Arc::clone(&self.encoders);
         spawn_blocking(move || {
-            let member = encoders.gzip(&pieces);
+            let member = encoders.gzip(pieces);
             drop(permit);
             member
         })
@@ -465,7 +465,7 @@ impl Writer {
     /// whole.
     pub async fn finish(self) -> Result<u64, WriteError> {
         let failed = |source| WriteError::Finish { place: self.place.clone(), source };
-        let end = self.compressor.encoders.gzip(&[[0; 2 * BLOCK]]).map_err(failed)?;
+        let end = self.compressor.encoders.gzip([[0; 2 * BLOCK]]).map_err(failed)?;
         let finished = self.on_sink(move |sink| {
             sink.take_back();
             sink.put([&end])?;
@@ -571,7 +571,8 @@ impl Encoders {
     }
 
     /// One gzip member that holds `pieces` end to end. Without a time and a name, so that it depends on nothing else.
-    fn gzip(&self, pieces: &[impl AsRef<[u8]>]) -> io::Result<Vec<u8>> {
+    /// Pieces that are given away go as they have been taken in.
+    fn gzip(&self, pieces: impl IntoIterator<Item: AsRef<[u8]>>) -> io::Result<Vec<u8>> {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut encoder = idle.unwrap_or_else(|| Encoder {
             compress: Compress::new_gzip(self.level, WINDOW_BITS),
@@ -611,7 +612,7 @@ fn feed(
 /// One gzip member that holds `header` as it is: so long whatever the header tells, and so it can be corrected where it
 /// stands. Writing to memory does not fail.
 fn stored(header: &[u8]) -> Vec<u8> {
-    Encoders::new(Compression::none()).gzip(&[header]).unwrap_or_default()
+    Encoders::new(Compression::none()).gzip([header]).unwrap_or_default()
 }
 
 /// The blocks before an entry's data, in GNU's format.

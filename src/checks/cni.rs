@@ -172,7 +172,7 @@ impl<'a> Facts<'a> {
             .and_then(|reading| processes::parse(&reading.bytes).ok())
             .unwrap_or_default();
         let process = processes::find(&processes).felix.process;
-        let variable = |name: &str| process.and_then(|it| it.environment.get(name)).cloned();
+        let variable = |name: &str| process.and_then(|it| it.variable(name)).map(str::to_owned);
         let folders: Vec<(&str, Vec<File<'_>>)> =
             FOLDERS.iter().map(|folder| (*folder, files(evidence, folder))).collect();
         let is_calicos = |(_, files): &&(&str, Vec<File<'_>>)| files.iter().any(File::is_calicos);

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum, ValueHint};
 
 use super::{checks, duration, interface};
 
@@ -57,7 +57,7 @@ pub struct Check {
     pub wait: Option<Duration>,
 
     /// A file of findings that are known and accepted, each with a reason and the day on which that ends
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub suppressions: Option<PathBuf>,
 
     /// Be passive: no bounded look at BGP peers that are down
@@ -287,6 +287,6 @@ Examples:
   sudo calivet check system -o wide        every part, and how the kernel has it")]
 pub struct System {
     /// The kernel's configuration, plain or gzipped, where it is not at one of the usual places
-    #[arg(short = 'f', long, value_name = "FILE")]
+    #[arg(short = 'f', long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub kernel_config: Option<PathBuf>,
 }

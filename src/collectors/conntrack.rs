@@ -80,7 +80,8 @@ fn can_ask(node: &Node) -> bool {
 }
 
 /// The counters, and who fills the table if that is wanted, where the kernel can be asked.
-pub(super) fn counters(node: &Node, top: bool) -> Vec<Artifact> {
+#[must_use]
+pub fn counters(node: &Node, top: bool) -> Vec<Artifact> {
     let mut artifacts = Vec::new();
     if can_ask(node) {
         artifacts.push(netlink(STATS, Dump::ConntrackStats));

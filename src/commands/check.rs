@@ -190,11 +190,31 @@ pub(super) async fn judge(
 
 /// The node's name, and what the checks want to know, each piece read once for all.
 async fn gather(host: &Host, checks: &[&Check], asked: &Asked) -> (Option<String>, Evidence) {
-    let mut evidence = host.evidence(collectors::FIRST, &[]).await;
-    evidence.extend(host.evidence(&collectors::then(&evidence), &[]).await);
-    let node = Node { config: asked.config.clone(), ..Node::from_evidence(&evidence) };
-    let rows = checks.iter().map(|check| (check.reads)(&node, asked)).collect();
-    read(host, rows, &mut evidence).await;
+    let mut evidence = Evidence::default();
+    let mut long = Vec::new();
+    if asked.top.is_some() {
+        // To read a table of connections takes longer than all else together: it is begun as soon as it is known whether
+        // the kernel may be asked.
+        evidence = host.evidence(collectors::MODULES, &[]).await;
+        evidence.extend(host.evidence(&collectors::then(&evidence), &[]).await);
+        let node = Node::from_evidence(&evidence);
+        long = collectors::conntrack::counters(&node, true);
+    }
+    let (read_long, (node, evidence)) = tokio::join!(host.evidence(&long, &[]), async {
+        let first = unread(collectors::FIRST, &evidence);
+        evidence.extend(host.evidence(&first, &[]).await);
+        let then = unread(&collectors::then(&evidence), &evidence);
+        evidence.extend(host.evidence(&then, &[]).await);
+        let node = Node { config: asked.config.clone(), ..Node::from_evidence(&evidence) };
+        let mut rows: Vec<Rows> = checks.iter().map(|check| (check.reads)(&node, asked)).collect();
+        for rows in &mut rows {
+            rows.artifacts.retain(|row| !long.contains(row));
+        }
+        read(host, rows, &mut evidence).await;
+        (node, evidence)
+    });
+    let mut evidence = evidence;
+    evidence.extend(read_long);
     if let Some(interval) = asked.interval {
         // A bundle holds both looks: the time between them has passed.
         if host.is_live() {
@@ -204,6 +224,11 @@ async fn gather(host: &Host, checks: &[&Check], asked: &Asked) -> (Option<String
         read(host, rows, &mut evidence).await;
     }
     ((!node.name.is_empty()).then_some(node.name), evidence)
+}
+
+/// The rows that are not in the evidence yet.
+fn unread(rows: &[Artifact], evidence: &Evidence) -> Vec<Artifact> {
+    rows.iter().filter(|row| evidence.get(&row.path()).is_none()).cloned().collect()
 }
 
 /// Reads rows of several checks, each once.

@@ -7,6 +7,7 @@
 //! The manifest and the summary are written twice: first with what is known at the start, so that a bundle that
 //! was cut off explains itself, and last with everything; who unpacks the bundle sees the last ones.
 
+mod bounds;
 mod environment;
 mod judged;
 mod learn;
@@ -21,24 +22,25 @@ use std::time::Duration;
 
 use anyhow::Context;
 use jiff::Timestamp;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::sync::{mpsc, watch};
 
+use self::bounds::Bounds;
 use self::judged::Judged;
 use self::learn::Learned;
-use self::record::Recorder;
+use self::record::{Recorder, own_fault};
 use self::signals::{Ends, Left, unless};
 use super::{Exit, Misuse};
 use crate::archive;
 use crate::archive::writer::{WriteError, Writer};
 use crate::bundle::manifest::Manifest;
+use crate::checks::Report;
 use crate::cli::{self, Format, Options};
-use crate::collect::{self, Run, Stop, Task};
+use crate::collect::{Run, Stop, Task};
 use crate::collectors::Node;
-use crate::host::{Artifact, Evidence, Host, Outcome, Reading};
+use crate::host::{Artifact, Collected, Evidence, Host, Outcome, Reading};
 use crate::output::{self, Output};
 use crate::redact::{Redactor, Secrets};
-use crate::status;
+use crate::status::{self, NodeStatus};
 use crate::untouched::Fingerprint;
 
 /// The bound on one artifact.
@@ -90,15 +92,15 @@ struct Diags<'a> {
 impl Diags<'_> {
     async fn write(self) -> anyhow::Result<Exit> {
         let Self { options, args, output, .. } = self;
-        let side_by_side = side_by_side();
+        let bounds = Bounds::of(args);
+        let side_by_side = bounds.side_by_side;
         let host = Arc::new(Host::live(&options.root, options.timeout.unwrap_or(TIMEOUT)));
-        // A fault in judging what a hostile node says costs the rows that depend on it, and no more.
-        let surveyed = {
+        let survey = {
             let (host, limit) = (Arc::clone(&host), self.first());
-            tokio::spawn(async move { plan::survey(&host, side_by_side, limit).await })
+            async move { plan::survey(&host, side_by_side, limit).await }
         };
-        let node = unless(&self.stop, surveyed).await.and_then(Result::ok);
-        let mut node = plan::wanted(node.unwrap_or_else(Node::unknown), options, args);
+        let (node, fault) = surveyed(&self.stop, survey).await;
+        let mut node = plan::wanted(node, options, args);
         // One file, of several that the time before the collection is for.
         let credentials = environment::credentials(&host, &node, self.first() / FIRST_PART);
         node.credentials = unless(&self.stop, credentials).await.unwrap_or_default();
@@ -113,7 +115,7 @@ impl Diags<'_> {
         let (file, path) = self.create(host.time())?;
         let mut opening =
             Manifest::opening(&node.name, host.time(), plan::recorded_options(options, args));
-        let mut writer = Writer::new(file, jobs(args), archive::writer::DEFAULT_LEVEL);
+        let mut writer = Writer::new(file, bounds.jobs, archive::writer::DEFAULT_LEVEL);
 
         let learning = learn::learn(&host, &node, side_by_side, self.first());
         let learned = unless(&self.stop, learning).await;
@@ -132,11 +134,12 @@ impl Diags<'_> {
             .collect();
         // A bundle without even this is none: an error here is the command's.
         writer.add("manifest.json", opening.to_json()?, Timestamp::now()).await?;
-        let max_bytes = args.max_size.map(|size| size.as_u64());
+        let most =
+            record::Most { bytes: args.max_size.map(|size| size.as_u64()), waiting: bounds.room };
         let stop = self.stop.clone();
         let judged = Judged::new(&node, |path| redactor.redact_name(path));
-        let mut recorder =
-            Recorder::new(writer, &node, host.time(), max_bytes, stop, judged, output);
+        let mut recorder = Recorder::new(writer, &node, host.time(), most, stop, judged, output);
+        recorder.items.extend(fault);
 
         let (items, received) = mpsc::channel(1);
         let oldest_log = args.since.and_then(|since| host.time().checked_sub(since).ok());
@@ -144,8 +147,8 @@ impl Diags<'_> {
         let run = Run::new(
             Arc::clone(&host),
             redacted,
-            jobs(args),
-            large(args),
+            bounds.jobs,
+            bounds.large,
             oldest_log,
             items,
             self.stop.subscribe(),
@@ -154,12 +157,13 @@ impl Diags<'_> {
         recorder.record(received).await;
         collecting.await.context("the collection ended before its time")?;
 
-        if let Some(before) = before {
-            let after = fingerprint().await;
-            let shown = |name: &str| redactor.redact_name(name);
-            opening.untouched = Some(before.compare(&after, shown));
-        }
-        let exit = self.close(recorder, opening, &path).await?;
+        // What is judged is in memory: the host is looked at once more beside that.
+        let (judged, after) = tokio::join!(recorder.judge(), async {
+            let before = before.as_ref()?;
+            Some(before.compare(&fingerprint().await, |name: &str| redactor.redact_name(name)))
+        });
+        opening.untouched = after;
+        let exit = self.close(recorder, judged, opening, &path).await?;
         if let Some(pseudonyms) = pseudonyms {
             output.note(&pseudonyms.write_map()?);
         }
@@ -217,15 +221,13 @@ impl Diags<'_> {
     async fn close(
         &self,
         mut recorder: Recorder,
+        (status, report): (Option<NodeStatus>, Report),
         opening: Manifest,
         path: &Path,
     ) -> anyhow::Result<Exit> {
         let output = self.output;
-        recorder.finish_status().await;
-        let status = recorder
-            .status()
-            .unwrap_or_else(|| status::node_status(opening.started, &Evidence::default()));
-        let report = recorder.finish_findings().await;
+        let status =
+            status.unwrap_or_else(|| status::node_status(opening.started, &Evidence::default()));
         let stopped = self.stop.borrow().clone();
         let items = std::mem::take(&mut recorder.items);
         let ended = matches!(stopped, Some(Stop::Signal(_) | Stop::Deadline(_)));
@@ -288,6 +290,19 @@ impl Diags<'_> {
     }
 }
 
+/// What a survey finds. A fault in judging what a hostile node says costs the rows that depend on it and no more, and
+/// stands in the manifest.
+async fn surveyed(
+    stop: &watch::Sender<Option<Stop>>,
+    survey: impl Future<Output = Node> + Send + 'static,
+) -> (Node, Option<Collected>) {
+    match unless(stop, tokio::spawn(survey)).await {
+        Some(Ok(node)) => (node, None),
+        Some(Err(_)) => (Node::unknown(), Some(own_fault("survey", "the first look at the node"))),
+        None => (Node::unknown(), None),
+    }
+}
+
 /// Tells of what the user left out, and runs the rest.
 async fn collect(run: Run, tasks: Vec<Task>, left_out: Vec<(Task, String)>, side_by_side: usize) {
     for (task, reason) in &left_out {
@@ -296,38 +311,20 @@ async fn collect(run: Run, tasks: Vec<Task>, left_out: Vec<(Task, String)>, side
     run.run(tasks, side_by_side).await;
 }
 
-/// How many tasks may run at once, by the files that this process may have open: a program takes most, with its
-/// pipes.
-fn side_by_side() -> usize {
-    /// What the process has open for itself, and what a task has.
-    const OWN: u64 = 12;
-    const EACH: u64 = 8;
-    let Ok((mut soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
-        return collect::SIDE_BY_SIDE;
-    };
-    let wanted = OWN + EACH * collect::SIDE_BY_SIDE as u64;
-    if soft < wanted && setrlimit(Resource::RLIMIT_NOFILE, wanted.min(hard), hard).is_ok() {
-        soft = wanted.min(hard);
-    }
-    let places = usize::try_from(soft.saturating_sub(OWN) / EACH).unwrap_or(usize::MAX);
-    places.clamp(1, collect::SIDE_BY_SIDE)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Threads that compress by default at most: each holds some 2 MiB, and what is read does not come quicker than these
-/// take it.
-const MOST_JOBS: usize = 4;
-
-/// Items beyond half a MiB that are under way at once: some more than a few threads compress, so that one that
-/// hangs holds up none. Of a bundle that may not grow beyond a size all may: there none must wait for one behind it.
-fn large(args: &cli::NodeDiags) -> usize {
-    if args.max_size.is_some() { usize::MAX } else { jobs(args).saturating_add(2).min(MOST_JOBS) }
-}
-
-/// Threads that compress, and as many that redact: half of the cores, for a sick node is not to be loaded.
-fn jobs(args: &cli::NodeDiags) -> usize {
-    match args.jobs {
-        Some(jobs) => usize::from(jobs),
-        None => std::thread::available_parallelism()
-            .map_or(1, |cores| (cores.get() / 2).clamp(1, MOST_JOBS)),
+    #[tokio::test]
+    async fn a_panic_in_the_survey_leaves_an_unknown_node_and_a_fault_to_be_told() {
+        let (stop, _) = watch::channel(None);
+        let (node, fault) = surveyed(&stop, async { panic!("on purpose") }).await;
+        assert_eq!((node.name.as_str(), node.modules), ("", Node::unknown().modules));
+        let fault = fault.unwrap();
+        assert_eq!((fault.path.as_str(), fault.outcome), ("survey", Outcome::Failed));
+        assert_eq!(fault.reason.as_deref(), Some("a fault of calivet's own"));
+        let known = async { Node { name: "node-1".to_owned(), ..Node::default() } };
+        let (node, fault) = surveyed(&stop, known).await;
+        assert_eq!((node.name.as_str(), fault), ("node-1", None));
     }
 }

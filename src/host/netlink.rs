@@ -8,6 +8,7 @@
 mod addresses;
 mod attributes;
 mod conntrack;
+mod datagrams;
 mod document;
 mod features;
 mod fingerprint;

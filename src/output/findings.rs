@@ -24,11 +24,11 @@ pub fn render(report: &Report, several: bool, output: Output) -> String {
     let mut text = String::new();
     let is_short = output.format == Format::Short;
     let is_shown = |finding: &&Finding| !is_short || needs_mending(finding);
-    let shown = || report.findings.iter().filter(is_shown);
-    let width = shown().map(|finding| finding.id.len()).max().unwrap_or(0);
+    let shown: Vec<&Finding> = report.findings.iter().filter(is_shown).collect();
+    let width = shown.iter().map(|finding| finding.id.len()).max().unwrap_or(0);
     let mut told = BTreeSet::new();
     let mut check = "";
-    for finding in shown() {
+    for (index, finding) in shown.iter().copied().enumerate() {
         if several && !is_short && finding.check != check {
             heading(&mut text, finding.check, output);
             check = finding.check;
@@ -47,7 +47,12 @@ pub fn render(report: &Report, several: bool, output: Output) -> String {
         line(&mut text, finding, &printable(&finding.summary), width, output);
         text.push_str(&conntrack::below(finding));
         if output.format == Format::Wide {
-            evidence(&mut text, finding);
+            evidence(&mut text, finding, output);
+        }
+        // What mends several in a row is told once, below the last of them.
+        let next = shown.get(index + 1).filter(|next| needs_mending(next));
+        if next.is_some_and(|next| next.id == finding.id && next.remedy == finding.remedy) {
+            continue;
         }
         for line in finding.remedy.iter().filter(|_| needs_mending(finding)) {
             remedy(&mut text, &printable(line), output);
@@ -113,40 +118,49 @@ fn line(text: &mut String, finding: &Finding, sentence: &str, width: usize, outp
         let _ = writeln!(text, "{sentence}");
         return;
     }
-    let lines = textwrap::wrap(sentence, whole_words(room));
+    let lines = textwrap::wrap(sentence, between_words(room));
     let _ = writeln!(text, "{}", lines.join(&format!("\n{:indent$}", "")));
 }
 
 /// Addresses, paths and names are copied: none is broken.
-fn whole_words<'a>(room: usize) -> textwrap::Options<'a> {
+fn between_words<'a>(room: usize) -> textwrap::Options<'a> {
     textwrap::Options::new(room)
         .break_words(false)
         .word_separator(textwrap::WordSeparator::AsciiSpace)
         .word_splitter(textwrap::WordSplitter::NoHyphenation)
 }
 
-/// What mends a finding: on a terminal broken at blanks, what goes on further to the right.
+/// What mends a finding. A sentence is broken between words; a command stays a line, so that it can be copied.
 fn remedy(text: &mut String, line: &str, output: Output) {
-    const BEGIN: &str = "           ";
-    const ON: &str = "             ";
-    let lines = match output.columns {
-        Some(columns) => {
-            let room = columns.max(BEGIN.len() + NARROW);
-            let options = whole_words(room).initial_indent(BEGIN).subsequent_indent(ON);
-            textwrap::wrap(line, options).join("\n")
-        }
-        None => format!("{BEGIN}{line}"),
-    };
-    let _ = writeln!(text, "{lines}");
+    let is_sentence = [", ", ". ", " ("].iter().any(|mark| line.contains(mark));
+    let cyan = Style::new().fg_color(Some(AnsiColor::Cyan.into()));
+    let style = if output.color { cyan } else { Style::new() };
+    indented(text, line, is_sentence, style, output);
+}
+
+/// A line below a finding, on a terminal broken between words if it may be.
+fn indented(text: &mut String, line: &str, may_be_broken: bool, style: Style, output: Output) {
+    const INDENT: &str = "           ";
+    let room = output.columns.filter(|columns| may_be_broken && *columns > INDENT.len() + NARROW);
+    let lines = room.map_or_else(
+        || vec![line.into()],
+        |columns| {
+            let room = columns - INDENT.len();
+            textwrap::wrap(line, between_words(room).subsequent_indent("  "))
+        },
+    );
+    for line in lines {
+        let _ = writeln!(text, "{INDENT}{style}{line}{style:#}");
+    }
 }
 
 /// What a finding rests on, a line for each fact.
-fn evidence(text: &mut String, finding: &Finding) {
+fn evidence(text: &mut String, finding: &Finding, output: Output) {
     // Shown as lists already.
     let facts = finding.evidence.iter().filter(|(name, _)| *name != "top");
     for (name, value) in facts {
         let value = value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
-        let _ = writeln!(text, "           {name}: {}", printable(&value));
+        indented(text, &format!("{name}: {}", printable(&value)), true, Style::new(), output);
     }
 }
 
@@ -286,20 +300,19 @@ mod tests {
             );
         }
     }
+
     #[test]
-    fn a_long_remedy_is_broken_at_blanks_only_and_in_a_pipe_not_at_all() {
-        let path = "/etc/systemd/network/10-calico.link-with-a-name-that-is-longer-than-all-of-it";
-        let command = format!("keep udev from it by a file {path} and give it awsSrcDstCheck then");
-        let finding = Finding::new("bgp.peer", Level::Fail, "no").remedy(command.clone());
-        let report = Report::new(None, jiff::Timestamp::UNIX_EPOCH, vec![finding]);
-        let text = shown(&report, Format::Table, Some(60));
-        let told: Vec<&str> = text.lines().skip(1).take_while(|line| !line.is_empty()).collect();
-        let words: Vec<&str> = told.iter().flat_map(|line| line.split_ascii_whitespace()).collect();
-        assert_eq!(words.join(" "), command);
-        assert!(told.len() >= 3, "{text}");
-        for line in told {
-            assert!(line.len() <= 60 || line.trim() == path, "{line}");
-        }
-        assert!(shown(&report, Format::Table, None).contains(&command));
+    fn what_mends_several_is_told_once_and_a_sentence_is_broken_between_words() {
+        let report = report(&[Level::Fail, Level::Fail]);
+        let text = shown(&report, Format::Short, None);
+        assert_eq!(text.matches("ip route get").count(), 1, "{text}");
+        assert!(text.lines().nth(2).unwrap().contains("ip route get"), "{text}");
+        let mut text = String::new();
+        let output =
+            Output { format: Format::Table, color: false, quiet: false, columns: Some(50) };
+        remedy(&mut text, "write the file, then have it be read by who reads it", output);
+        let expected =
+            "           write the file, then have it be read by\n             who reads it\n";
+        assert_eq!(text, expected);
     }
 }

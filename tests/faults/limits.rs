@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use super::{CALIVET, Scratch, Unpacked, is_root, text};
+use crate::memory::noise;
 use crate::root::Root;
 
 /// A line of Felix's that does not shrink to nothing.
@@ -116,18 +117,33 @@ impl Drop for Group {
     }
 }
 
-#[test]
-fn a_control_group_of_64_mib_is_enough() {
-    const LIMIT: &str = "67108864";
-    let settings = [("memory.max", LIMIT, "memory.limit_in_bytes", LIMIT)];
-    let Some(group) = Group::new("memory", "memory", &settings) else { return };
-    let (root, scratch) = (host(40), Scratch::new());
-    let run = group.run(&scratch.diags(root.path()));
+/// Runs `node diags` of this root where no more memory is to be had.
+fn with_memory(mebibytes: u64, root: &Root) {
+    let limit = (mebibytes << 20).to_string();
+    let settings = [("memory.max", limit.as_str(), "memory.limit_in_bytes", limit.as_str())];
+    let name = format!("memory-{mebibytes}");
+    let Some(group) = Group::new("memory", &name, &settings) else { return };
+    let scratch = Scratch::new();
+    let run = group.run(scratch.diags(root.path()).args(["--jobs", "4"]));
     whole(&run, &scratch);
     let killed = group
         .number("memory.events", "oom_kill ")
         .or_else(|| group.number("memory.oom_control", "oom_kill "));
     assert_eq!(killed, Some(0));
+}
+
+#[test]
+fn a_control_group_of_64_mib_is_enough() {
+    with_memory(64, &host(40));
+}
+
+#[test]
+fn a_control_group_of_32_mib_is_enough_also_for_logs_that_do_not_shrink() {
+    let root = host(20);
+    for name in ["a", "b", "c"] {
+        noise(&root.at("/var/log/calico").join(name), 20 << 20, 3);
+    }
+    with_memory(32, &root);
 }
 
 #[test]

@@ -172,7 +172,8 @@ pub(super) fn uplink<'a>(network: &'a Network<'_>, is_ipv6: bool) -> Option<&'a 
 pub(super) fn default<'a>(network: &'a Network<'_>, is_ipv6: bool) -> Option<&'a Link> {
     let needle: &[u8] = if is_ipv6 { b"\"::/0\"" } else { b"\"0.0.0.0/0\"" };
     let mut best: Option<(u32, u32)> = None;
-    let wanted = |row: &[u8]| memchr::memmem::find(row, needle).is_some();
+    let needle = memchr::memmem::Finder::new(needle);
+    let wanted = |row: &[u8]| needle.find(row).is_some();
     let read = tables::each(network.evidence, ROUTES, "routes", wanted, |route: Route| {
         if route.table == MAIN && route.r#type == Type::Unicast && route.destination.length() == 0 {
             for hop in route.hops() {

@@ -80,7 +80,8 @@ pub(super) fn ipip(network: &Network<'_>) -> Finding {
 /// How many routes lead through a link, the kernel's own left out.
 fn routes_by(network: &Network<'_>, link: &Link) -> Result<usize, String> {
     let needle = format!("\"dev\":{}", serde_json::Value::from(link.name.as_str()));
-    let wanted = |row: &[u8]| memchr::memmem::find(row, needle.as_bytes()).is_some();
+    let needle = memchr::memmem::Finder::new(&needle);
+    let wanted = |row: &[u8]| needle.find(row).is_some();
     let mut count = 0;
     tables::each(network.evidence, ROUTES, "routes", wanted, |route: Route| {
         let is_unicast = route.r#type == Type::Unicast && route.destination.length() > 0;

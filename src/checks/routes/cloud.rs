@@ -107,18 +107,13 @@ pub(super) fn judge(facts: &Facts<'_>, cloud: Option<&Cloud>) -> Finding {
             let reading = facts.network.evidence.get(path)?;
             reading.outcome.is_trouble().then(|| (path, reading.reason.clone()))
         });
-        return match unread {
-            Some((path, reason)) => {
-                let reason = reason.unwrap_or_default();
-                let summary =
-                    format!("which cloud this is, if any, is not known: {path}: {reason}");
-                Finding::new(ID, Level::Unknown, summary)
-            }
-            None => {
-                let summary = "the firmware names no cloud that looks at pods' addresses";
-                Finding::new(ID, Level::Skip, summary)
-            }
-        };
+        if let Some((path, reason)) = unread {
+            let reason = reason.unwrap_or_default();
+            let summary = format!("which cloud this is, if any, is not known: {path}: {reason}");
+            return Finding::new(ID, Level::Unknown, summary);
+        }
+        let summary = "the firmware names no cloud that looks at pods' addresses";
+        return Finding::new(ID, Level::Skip, summary);
     };
     let nodes: Vec<IpAddr> = nodes.into_iter().collect();
     let set = facts.network.variable("FELIX_AWSSRCDSTCHECK").filter(|_| cloud.name == "AWS");

@@ -1,6 +1,6 @@
 //! All that is known of a node's routes, read once.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use memchr::memmem;
@@ -35,6 +35,8 @@ pub(super) struct Facts<'a> {
     pub(super) tunnels: HashSet<u32>,
     /// The names of links whose pods are gone.
     pub(super) gone: BTreeSet<String>,
+    /// Made when first needed, of what may be hundreds of thousands of routes.
+    ways: OnceCell<Ways>,
 }
 
 /// The way that Calico has for a destination.
@@ -78,8 +80,9 @@ impl<'a> Facts<'a> {
         // A node has an address for each service in `local`, and none of them is of interest.
         let local = Cell::new(0);
         let needle = format!("\"table\":{LOCAL},");
+        let needle = memmem::Finder::new(&needle);
         let wanted = |row: &[u8]| {
-            let is_local = memmem::find(row, needle.as_bytes()).is_some();
+            let is_local = needle.find(row).is_some();
             local.set(local.get() + usize::from(is_local));
             !is_local
         };
@@ -103,6 +106,7 @@ impl<'a> Facts<'a> {
             pods,
             tunnels,
             gone,
+            ways: OnceCell::new(),
             network,
         })
     }
@@ -133,7 +137,11 @@ impl<'a> Facts<'a> {
     }
 
     /// The ways that Calico has to pods here and elsewhere.
-    pub(super) fn ways(&self) -> Ways {
+    pub(super) fn ways(&self) -> &Ways {
+        self.ways.get_or_init(|| self.find_ways())
+    }
+
+    fn find_ways(&self) -> Ways {
         let mut ways = Ways::default();
         let mut add = |route: &Route, is_pods: bool, is_certain: bool| {
             let destination = route.destination;

@@ -18,7 +18,7 @@ use crate::host::Evidence;
 
 /// A type that the kernel was asked for.
 #[derive(Debug, Deserialize)]
-pub(super) struct Type {
+pub(super) struct Known {
     pub(super) r#type: String,
     /// The highest; `None`: the kernel does not know the type.
     pub(super) revision: Option<u64>,
@@ -33,7 +33,7 @@ struct Set {
 }
 
 /// The types, or why they are not known.
-pub(super) fn types(evidence: &Evidence) -> Result<Vec<Type>, String> {
+pub(super) fn types(evidence: &Evidence) -> Result<Vec<Known>, String> {
     tables::all(evidence, IPSET_TYPES, "types")
 }
 

@@ -40,6 +40,15 @@ struct Through {
     refusal: Option<(Outcome, String)>,
 }
 
+/// What a bundle, and what waits to be written to it, may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Most {
+    /// Bytes of the bundle.
+    pub(super) bytes: Option<u64>,
+    /// Compressed bytes that all items together may hold in memory beyond what each may.
+    pub(super) waiting: u32,
+}
+
 /// See the module.
 pub(super) struct Recorder {
     writer: Writer,
@@ -81,7 +90,7 @@ impl Recorder {
         writer: Writer,
         node: &Node,
         time: Timestamp,
-        max_bytes: Option<u64>,
+        most: Most,
         stop: watch::Sender<Option<Stop>>,
         judged: Judged,
         output: Output,
@@ -91,11 +100,11 @@ impl Recorder {
         let awaited = rows.iter().map(|row| row.path().into_owned()).collect();
         let progress = output.progress();
         progress.enable_steady_tick(Duration::from_millis(100));
-        let (rooms, pieces) = Rooms::new(max_bytes.is_some(), writer.can_begin());
+        let (rooms, pieces) = Rooms::new(most.waiting, most.bytes.is_some(), writer.can_begin());
         Self {
             writer,
             stop,
-            max_bytes,
+            max_bytes: most.bytes,
             receiving: JoinSet::new(),
             open: HashMap::new(),
             waiting: BTreeMap::new(),
@@ -318,7 +327,7 @@ impl Recorder {
     }
 
     /// The node's status, from what has come, and `None` where there was a fault in computing it.
-    pub(super) fn status(&self) -> Option<NodeStatus> {
+    fn status(&self) -> Option<NodeStatus> {
         let compute = || {
             #[cfg(test)]
             assert!(!self.judging_panics, "on purpose");
@@ -328,7 +337,7 @@ impl Recorder {
     }
 
     /// Writes the status once, as soon as all that it rests on is there, or at the end.
-    pub(super) async fn finish_status(&mut self) {
+    async fn finish_status(&mut self) {
         if self.awaited.take().is_none() {
             return;
         }
@@ -339,8 +348,15 @@ impl Recorder {
         }
     }
 
+    /// Writes what is made of all that has come: the status, if there was no fault in computing it, and the findings.
+    pub(super) async fn judge(&mut self) -> (Option<NodeStatus>, Report) {
+        self.finish_status().await;
+        let status = self.status();
+        (status, self.finish_findings().await)
+    }
+
     /// Lets the checks judge what the bundle holds, and writes what they find.
-    pub(super) async fn finish_findings(&mut self) -> Report {
+    async fn finish_findings(&mut self) -> Report {
         let report = self.judged.report(std::mem::take(&mut self.evidence), self.time).await;
         match output::document(&report, Format::Json) {
             Ok(text) => self.document("findings.json", text.into_bytes()).await,
@@ -389,7 +405,7 @@ fn reading(collected: &Collected, bytes: Option<Vec<u8>>) -> Reading {
 }
 
 /// What is said of an item that a panic has cost.
-fn own_fault(path: &str, source: &str) -> Collected {
+pub(super) fn own_fault(path: &str, source: &str) -> Collected {
     Collected {
         path: path.to_owned(),
         source: source.to_owned(),

@@ -146,7 +146,7 @@ impl SetTypes {
 
 /// What the kernel says of a type.
 #[derive(Debug, Default, Serialize)]
-struct Type {
+struct Known {
     r#type: &'static str,
     revision: Option<u64>,
     oldest_revision: Option<u64>,
@@ -163,7 +163,7 @@ pub(super) fn write_types(
         if wanted.0 & 1 << bit == 0 {
             continue;
         }
-        let mut row = Type { r#type: name_of_type, ..Type::default() };
+        let mut row = Known { r#type: name_of_type, ..Known::default() };
         // The kernel's names end with a zero byte. IPv4 will do: each of these types is of both families.
         let question = Netfilter::new(SUBSYSTEM, TYPE, false, INET)
             .with(ATTR_PROTOCOL, &[PROTOCOL])

@@ -5,17 +5,15 @@
 //! ```
 
 use std::cell::Cell;
-use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use netlink_bindings::nlctrl;
 use netlink_bindings::traits::{NetlinkRequest, Protocol};
 use nix::errno::Errno;
-use nix::sys::socket::sockopt::{ReceiveTimeout, SendTimeout};
-use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, setsockopt, socket,
-};
-use nix::sys::time::{TimeVal, TimeValLike};
+
+#[cfg(any(test, fuzzing))]
+pub(super) use super::datagrams::Script;
+use super::datagrams::{BUFFER, Datagrams};
 
 /// Why an answer is not whole.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -88,49 +86,6 @@ pub(super) struct Kernel<'a> {
     pub(super) script: Option<Script>,
 }
 
-/// Gives the datagram that answers a question.
-#[cfg(any(test, fuzzing))]
-pub(super) type Script = std::rc::Rc<dyn Fn(&[u8]) -> Result<Vec<u8>, Errno>>;
-
-/// Whoever answers.
-enum Peer {
-    Kernel(OwnedFd),
-    #[cfg(any(test, fuzzing))]
-    Script(Script, std::cell::RefCell<Vec<u8>>),
-}
-
-impl Peer {
-    fn send(&self, message: &[u8]) -> Result<usize, Errno> {
-        match self {
-            Self::Kernel(socket) => send(socket.as_raw_fd(), message, MsgFlags::empty()),
-            #[cfg(any(test, fuzzing))]
-            Self::Script(_, sent) => {
-                sent.replace(message.to_vec());
-                Ok(message.len())
-            }
-        }
-    }
-
-    fn receive(&self, buffer: &mut [u8]) -> Result<usize, Errno> {
-        match self {
-            // With MSG_TRUNC the kernel says how long it was.
-            Self::Kernel(socket) => recv(socket.as_raw_fd(), buffer, MsgFlags::MSG_TRUNC),
-            #[cfg(any(test, fuzzing))]
-            Self::Script(answer, sent) => {
-                let bytes = answer(&sent.borrow())?;
-                buffer[..bytes.len()].copy_from_slice(&bytes);
-                Ok(bytes.len())
-            }
-        }
-    }
-}
-
-/// The kernel puts at most 32 KiB into a datagram, or one message if that is longer.
-const BUFFER: usize = 256 << 10;
-
-/// Each wait for the kernel, after which the clock is looked at.
-const WAIT: i64 = 100;
-
 const NLM_F_REQUEST: u16 = 0x1;
 const NLM_F_ACK: u16 = 0x4;
 const NLM_F_DUMP_INTR: u16 = 0x10;
@@ -145,7 +100,7 @@ const NLMSG_OVERRUN: u16 = 4;
 const SEQUENCE: u32 = 1;
 
 /// The id of the family that knows the other families.
-const GENL_ID_CTRL: u16 = 16;
+pub(super) const GENL_ID_CTRL: u16 = 16;
 
 impl<'a> Kernel<'a> {
     pub(super) fn new(clock: &'a Clock) -> Self {
@@ -185,31 +140,29 @@ impl<'a> Kernel<'a> {
             Protocol::Raw { protonum, request_type } => (protonum, request_type),
             Protocol::Generic(name) => (16, self.family(name)?),
         };
-        #[cfg(not(any(test, fuzzing)))]
-        let peer = open(protocol).map(Peer::Kernel);
-        #[cfg(any(test, fuzzing))]
-        let peer = match &self.script {
-            Some(script) => Ok(Peer::Script(script.clone(), std::cell::RefCell::default())),
-            None => open(protocol).map(Peer::Kernel),
-        };
-        let peer = peer.map_err(|errno| Trouble::Refused(question, errno))?;
         // A dump ends with a message that says so; what else is asked must be told to.
         let wanted = request.flags();
         let ack = if wanted & NLM_F_DUMP == NLM_F_DUMP { 0 } else { NLM_F_ACK };
         let message = encode(kind, wanted | NLM_F_REQUEST | ack, request.payload())
             .ok_or(Trouble::Malformed("the question is too long"))?;
-        peer.send(&message).map_err(|errno| Trouble::Refused(question, errno))?;
+        #[cfg(not(any(test, fuzzing)))]
+        let answer = Datagrams::ask(protocol, &message, &mut self.buffer);
+        #[cfg(any(test, fuzzing))]
+        let answer = match &self.script {
+            Some(script) => Ok(Datagrams::play(script.clone(), &message, &mut self.buffer)),
+            None => Datagrams::ask(protocol, &message, &mut self.buffer),
+        };
+        let mut answer = answer.map_err(|errno| Trouble::Refused(question, errno))?;
         loop {
             self.clock.check()?;
-            let length = match peer.receive(&mut self.buffer) {
-                Ok(0) => return Err(Trouble::Malformed("an empty datagram")),
-                Ok(length) if length > self.buffer.len() => return Err(Trouble::Overrun),
-                Ok(length) => length,
+            let datagram = match answer.next() {
+                Ok([]) => return Err(Trouble::Malformed("an empty datagram")),
+                Ok(datagram) => datagram,
                 Err(Errno::EAGAIN | Errno::EINTR) => continue,
-                Err(Errno::ENOBUFS) => return Err(Trouble::Overrun),
+                Err(Errno::ENOBUFS | Errno::EMSGSIZE) => return Err(Trouble::Overrun),
                 Err(errno) => return Err(Trouble::Refused(question, errno)),
             };
-            for message in Messages(&self.buffer[..length]) {
+            for message in Messages(datagram) {
                 let message = message?;
                 if message.sequence != SEQUENCE {
                     continue;
@@ -217,13 +170,13 @@ impl<'a> Kernel<'a> {
                 if message.flags & NLM_F_DUMP_INTR != 0 {
                     self.interrupted = true;
                 }
+                if message.is_end() {
+                    return match code(message.payload)? {
+                        0 => Ok(()),
+                        errno => Err(Trouble::Refused(question, errno_of(errno))),
+                    };
+                }
                 match message.kind {
-                    NLMSG_ERROR | NLMSG_DONE => {
-                        return match code(message.payload)? {
-                            0 => Ok(()),
-                            errno => Err(Trouble::Refused(question, errno_of(errno))),
-                        };
-                    }
                     NLMSG_NOOP => {}
                     NLMSG_OVERRUN => return Err(Trouble::Overrun),
                     _ => each(R::decode_reply(message.payload))?,
@@ -253,21 +206,6 @@ impl<'a> Kernel<'a> {
     }
 }
 
-fn open(protocol: u16) -> Result<OwnedFd, Errno> {
-    let protocol = match protocol {
-        0 => SockProtocol::NetlinkRoute,
-        4 => SockProtocol::NetlinkSockDiag,
-        12 => SockProtocol::NetlinkNetFilter,
-        GENL_ID_CTRL => SockProtocol::NetlinkGeneric,
-        _ => return Err(Errno::EPROTONOSUPPORT),
-    };
-    let socket = socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, protocol)?;
-    let wait = TimeVal::milliseconds(WAIT);
-    setsockopt(&socket, ReceiveTimeout, &wait)?;
-    setsockopt(&socket, SendTimeout, &wait)?;
-    Ok(socket)
-}
-
 fn encode(kind: u16, flags: u16, payload: &[u8]) -> Option<Vec<u8>> {
     let length = u32::try_from(HEADER + payload.len()).ok()?;
     let mut message = Vec::with_capacity(HEADER + payload.len());
@@ -290,6 +228,13 @@ pub(super) struct Message<'a> {
     pub(super) flags: u16,
     pub(super) sequence: u32,
     pub(super) payload: &'a [u8],
+}
+
+impl Message<'_> {
+    /// Whether an answer ends with it.
+    pub(super) fn is_end(&self) -> bool {
+        self.sequence == SEQUENCE && matches!(self.kind, NLMSG_ERROR | NLMSG_DONE)
+    }
 }
 
 /// The messages of a datagram; the first that is not one is the last.

@@ -37,7 +37,7 @@ struct Socket<'a> {
     processes: Option<&'a [Owner]>,
 }
 
-/// `idiag_timer` of a socket that waits for an acknowledgement (sock_diag(7)). Of other timers the count is one of
+/// `idiag_timer` of a socket that waits for an acknowledgement (`sock_diag(7)`). Of other timers the count is one of
 /// keep-alives or of probes of a closed window.
 const RETRANSMIT_TIMER: u8 = 1;
 

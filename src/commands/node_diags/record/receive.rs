@@ -20,9 +20,6 @@ use crate::host::Collected;
 /// Compressed bytes for which an item never waits: what is small is not held up by what is large.
 const FREE: u64 = 256 << 10;
 
-/// Compressed bytes that all items together may hold beyond that.
-const ROOM: u32 = 8 << 20;
-
 /// An item that has come whole.
 pub(super) struct Parcel {
     pub(super) collected: Collected,
@@ -75,12 +72,12 @@ impl Parcel {
 }
 
 impl Rooms {
-    /// All of it, and where the pieces of what goes through come out. `in_order`: items are written in the order of
+    /// So many compressed bytes for all together, and where the pieces of what goes through come out. `in_order`: items are written in the order of
     /// their numbers, so only the first may go through. `to_file`: the bundle can be corrected.
-    pub(super) fn new(in_order: bool, to_file: bool) -> (Self, mpsc::Receiver<Piece>) {
+    pub(super) fn new(room: u32, in_order: bool, to_file: bool) -> (Self, mpsc::Receiver<Piece>) {
         let (pieces, received) = mpsc::channel(1);
         let rooms = Self {
-            room: Arc::new(Semaphore::new(ROOM as usize)),
+            room: Arc::new(Semaphore::new(room as usize)),
             through: Arc::new(Semaphore::new(1)),
             pieces,
             first: watch::channel(0).0,

@@ -75,7 +75,8 @@ fn recorder(output: archive::Output, max_bytes: Option<u64>) -> Recorder {
     let output = Output::new(&Cli::parse_from(["calivet", "--quiet", "node", "diags"]).options);
     let stop = watch::channel(None).0;
     let judged = Judged::new(&Node::default(), str::to_owned);
-    Recorder::new(writer, &Node::default(), Timestamp::now(), max_bytes, stop, judged, output)
+    let most = Most { bytes: max_bytes, waiting: 8 << 20 };
+    Recorder::new(writer, &Node::default(), Timestamp::now(), most, stop, judged, output)
 }
 
 /// Path and length of what is in a bundle, in its order.
