@@ -2,7 +2,8 @@
 # Runs a command on a node that looks like Calico's: 110 pods, 50 BGP peers in a real BIRD, 200 ipsets, 5,000
 # iptables rules, 90 MB of logs.
 #
-#     benches/standard-node.sh [--conntrack ENTRIES] [--logs MEGABYTES] [--pods PODS] COMMAND [ARGUMENT...]
+#     benches/standard-node.sh [--conntrack ENTRIES] [--logs MEGABYTES] [--pods PODS] [--peers PEERS] [--rules RULES] \
+#         COMMAND [ARGUMENT...]
 #
 # The node has namespaces of its own (network, mounts, processes, host name); what it writes lies on file systems
 # in memory that nobody else sees. When the command ends, or this script is killed, the kernel takes all of it
@@ -11,16 +12,18 @@
 set -euo pipefail
 
 usage() {
-    sed -n '2,12 s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,13 s/^# \{0,1\}//p' "$0" >&2
     exit 2
 }
 
-conntrack=0 logs=90 pods=110
+conntrack=0 logs=90 pods=110 peers=50 rules=5000
 while (($# > 0)); do
     case $1 in
         --conntrack) conntrack=${2:?} && shift 2 ;;
         --logs) logs=${2:?} && shift 2 ;;
         --pods) pods=${2:?} && shift 2 ;;
+        --peers) peers=${2:?} && shift 2 ;;
+        --rules) rules=${2:?} && shift 2 ;;
         --) shift && break ;;
         -*) usage ;;
         *) break ;;
@@ -28,7 +31,7 @@ while (($# > 0)); do
 done
 (($# > 0)) || usage
 
-readonly peers=50 sets=200 rules=5000 routes_each=4
+readonly sets=200 routes_each=4
 
 if [[ ${CALIVET_BENCH_INSIDE-} != yes ]]; then
     export PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
@@ -51,7 +54,7 @@ if [[ ${CALIVET_BENCH_INSIDE-} != yes ]]; then
     done
     export CALIVET_BENCH_INSIDE=yes CALIVET_TEST_BIRD1
     exec unshare --mount --net --pid --uts --ipc --fork --kill-child \
-        bash "$0" --conntrack "$conntrack" --logs "$logs" --pods "$pods" -- "$@"
+        bash "$0" --conntrack "$conntrack" --logs "$logs" --pods "$pods" --peers "$peers" --rules "$rules" -- "$@"
 fi
 unset CALIVET_BENCH_INSIDE
 
@@ -262,13 +265,14 @@ agents() {
             next if $port == 9099 && !fork;  # the child goes on to the other port
             my $server = IO::Socket::INET->new(LocalAddr => "127.0.0.1", LocalPort => $port, Listen => 16,
                 ReuseAddr => 1) or die;
-            my $text = $port == 9091 ? join("", map { "felix_metric_$_ $_\n" } 1 .. 500) : "";
+            my $text = $port == 9091 ? join("", "felix_resync_state 3\nfelix_active_local_endpoints $ARGV[0]\n",
+                map { "felix_metric_$_ $_\n" } 1 .. 500) : "";
             while (my $client = $server->accept) {
                 while (<$client>) { last if /^\r?$/ }
                 print $client "HTTP/1.1 200 OK\r\nContent-Length: ", length $text,
                     "\r\nConnection: close\r\n\r\n", $text;
             }
-        }' >/dev/null 2>&1 &
+        }' "$pods" >/dev/null 2>&1 &
 }
 
 configuration() {

@@ -22,7 +22,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use crate::datastore::certificate::Certificate;
-use crate::host::Outcome;
+use crate::outcome::Outcome;
 
 /// Where a bundle keeps it.
 pub const PATH: &str = "certificates.json";

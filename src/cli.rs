@@ -2,14 +2,16 @@
 
 mod bundle;
 mod check;
+mod id;
 mod node;
 
-use std::path::PathBuf;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytesize::ByteSize;
 use clap::builder::{PossibleValue, PossibleValuesParser};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
 
 use crate::checks::CHECKS;
 use crate::collectors::COLLECTORS;
@@ -22,6 +24,12 @@ pub use node::*;
 #[derive(Debug, Parser)]
 #[command(name = "calivet", version, propagate_version = true, max_term_width = 100)]
 #[command(after_help = "\
+Examples:
+  sudo -E calivet check -o short   what is wrong with this node, and what mends it
+  sudo calivet node status         which BGP peers are up, and what BIRD says of the others
+  sudo -E calivet node diags       all that a support engineer needs, safe to share
+  calivet explain bgp.peer         what a finding means
+
 Exit status:
   0  done, and nothing is wrong
   1  done, and something is wrong: a peer is not established, an agent is down, a bundle is not whole
@@ -46,11 +54,18 @@ pub struct Options {
     pub output: Format,
 
     /// Read a bundle (file or unpacked folder) in place of this host
-    #[arg(long, global = true, value_name = "BUNDLE")]
+    #[arg(long, global = true, value_name = "BUNDLE", value_hint = ValueHint::AnyPath)]
     pub from: Option<PathBuf>,
 
     /// The host's file system is at DIR (`/host` in a pod)
-    #[arg(long, global = true, value_name = "DIR", default_value = "/", conflicts_with = "from")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        default_value = "/",
+        value_hint = ValueHint::DirPath,
+        conflicts_with = "from"
+    )]
     pub root: PathBuf,
 
     /// Connection settings for the datastore, as calicoctl reads them
@@ -59,7 +74,8 @@ pub struct Options {
         long,
         global = true,
         value_name = "FILE",
-        default_value = "/etc/calico/calicoctl.cfg"
+        default_value = "/etc/calico/calicoctl.cfg",
+        value_hint = ValueHint::FilePath
     )]
     pub config: PathBuf,
 
@@ -163,6 +179,8 @@ pub enum Command {
     Bundle(Bundle),
     /// What a finding means, why it matters, how it is proved and mended; without ID, the list of all
     Explain(Explain),
+    /// Write what completes calivet's words in a shell to stdout
+    Completions(Completions),
 }
 
 /// `explain`.
@@ -174,7 +192,44 @@ Examples:
   calivet explain                  the ids of all findings")]
 pub struct Explain {
     /// The id of a finding, such as `conntrack.usage`, or a check
+    #[arg(value_parser = id::FindingOrCheck, hide_possible_values = true)]
     pub id: Option<String>,
+}
+
+/// `completions`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The packages install them. By hand, for one user:
+  bash  calivet completions bash >~/.local/share/bash-completion/completions/calivet
+  fish  calivet completions fish >~/.config/fish/completions/calivet.fish
+  zsh   calivet completions zsh >DIR/_calivet, where DIR is in $fpath
+
+Example:
+  source <(calivet completions bash)         for this shell only")]
+pub struct Completions {
+    /// The shell
+    #[arg(value_enum)]
+    pub shell: Shell,
+}
+
+/// Shells that complete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Shell {
+    /// With or without the package bash-completion.
+    Bash,
+    /// From 3 on.
+    Fish,
+    /// By compinit.
+    Zsh,
+}
+
+/// The tree of all commands, under the name by which the program was called: kubectl runs `kubectl-calivet` for
+/// `kubectl calivet`, and that is what its help should say.
+#[must_use]
+pub fn tree(program: Option<&OsStr>) -> clap::Command {
+    let called = program.map(Path::new).and_then(Path::file_name);
+    let is_plugin = called.is_some_and(|name| name == "kubectl-calivet");
+    Cli::command().bin_name(if is_plugin { "kubectl calivet" } else { "calivet" })
 }
 
 /// The collectors by name, with what each is.

@@ -12,8 +12,8 @@ mod datastore;
 mod felix;
 pub mod kernel;
 mod logs;
-mod netfilter;
-mod network;
+pub mod netfilter;
+pub mod network;
 mod networkmanager;
 mod system;
 

@@ -2,11 +2,15 @@
 
 mod bundle;
 mod check;
+mod completions;
+mod confinement;
 mod explain;
 mod node_diags;
 mod node_status;
+mod pseudonyms;
 
 use std::borrow::Cow;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -67,6 +71,8 @@ pub fn exit_of(error: &anyhow::Error) -> Exit {
 /// # Errors
 /// It could not be done at all.
 pub fn run(cli: &Cli) -> anyhow::Result<Exit> {
+    // Before there is a thread, which would not be.
+    confinement::begin(cli);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -80,6 +86,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<Exit> {
         match &cli.command {
             Command::Bundle(command) => bundle::run(&cli.options, command, output).await,
             Command::Explain(args) => explain::run(args, output),
+            Command::Completions(args) => completions::run(args, output),
             Command::Check(args) => Box::pin(check::run(&cli.options, args, output)).await,
             Command::Node(Node::Status(args)) => node_status::run(&cli.options, args, output).await,
             Command::Node(Node::CheckSystem(args)) => {
@@ -99,6 +106,11 @@ pub fn run(cli: &Cli) -> anyhow::Result<Exit> {
 fn host(options: &Options, timeout: Duration) -> anyhow::Result<Host> {
     match &options.from {
         Some(bundle) => Ok(Host::bundle(bundle)?),
+        // A mistyped folder would else be a host without anything.
+        None if options.root != Path::new("/") && !options.root.is_dir() => Err(Misuse::new(
+            format!("{} is no folder that can be looked into (--root)", options.root.display()),
+        )
+        .into()),
         None => Ok(Host::live(&options.root, options.timeout.unwrap_or(timeout))),
     }
 }

@@ -16,7 +16,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::host::Outcome;
+use crate::outcome::Outcome;
 
 /// Where a bundle keeps it.
 pub const PATH: &str = "system/filesystems.json";

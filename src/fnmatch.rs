@@ -88,4 +88,37 @@ mod tests {
             assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
         }
     }
+
+    /// What a pattern of `*`, `?` and letters means, one character after the other, in exponential time.
+    fn means(pattern: &[u8], name: &[u8]) -> bool {
+        match (pattern.split_first(), name.split_first()) {
+            (None, None) => true,
+            (Some((b'*', rest)), _) => {
+                means(rest, name) || (!name.is_empty() && means(pattern, &name[1..]))
+            }
+            (Some((b'?', rest)), Some((_, name))) => means(rest, name),
+            (Some((letter, rest)), Some((first, name))) => letter == first && means(rest, name),
+            _ => false,
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_pattern_means_what_it_says(pattern in "[ab*?]{0,8}", name in "[ab]{0,8}") {
+            proptest::prop_assert_eq!(
+                matches(&pattern, &name),
+                means(pattern.as_bytes(), name.as_bytes())
+            );
+        }
+
+        #[test]
+        fn a_name_with_all_its_characters_escaped_matches_itself_alone(
+            name in "[a*?!^\\[\\]\\\\-]{0,8}",
+            other in "[a*?!^\\[\\]\\\\-]{0,8}",
+        ) {
+            let pattern: String = name.chars().flat_map(|letter| ['\\', letter]).collect();
+            proptest::prop_assert!(matches(&pattern, &name));
+            proptest::prop_assert_eq!(matches(&pattern, &other), name == other);
+        }
+    }
 }

@@ -15,6 +15,7 @@ mod certificates;
 mod change;
 mod clock;
 mod command;
+pub mod confine;
 mod credentials;
 mod datastore;
 mod dbus;
@@ -46,7 +47,9 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 pub use artifact::{Artifact, DEFAULT_MAX_BYTES, Extent, Family, Sensitivity, Source, Tree};
-pub use reading::{Collected, Evidence, Found, Listing, Outcome, Reading};
+pub use reading::{Collected, Evidence, Found, Listing, Reading};
+
+pub use crate::outcome::Outcome;
 
 /// A machine, a folder that holds one, or a bundle.
 #[derive(Debug)]

@@ -9,23 +9,25 @@
 //!                                           -> collect -> redact -> bundle
 //! ```
 //!
-//! The modules from the bottom to the top; each may use those before it in this list, never the other way:
+//! The modules from the bottom to the top; each may use those before it in this list, never one behind it
+//! (`tests/architecture.rs` holds them to it):
 //!
 //! | module | what it is |
 //! | --- | --- |
-//! | [`bird`], [`processes`], [`felix`], [`sysctl`], [`conntrack`], [`kube_proxy`], [`kernel`], [`cni_cache`], [`bpf_maps`], [`clock`], [`filesystems`], [`certificates`] | parsers: bytes in, typed facts out; they know no host |
-//! | [`networkmanager`], [`networkd`], [`dhcpcd`], [`connman`], [`netplan`], [`fnmatch`] | what others make of their configuration |
-//! | [`bgp`] | what a look at a BGP peer gives, and what a peer says |
-//! | [`logs`] | lines of logs, counted by message |
-//! | [`datastore`] | where Calico keeps its resources, and how one gets there |
+//! | [`outcome`] | what became of an attempt to read something |
 //! | [`archive`] | the tar.gz format: a writer whose every prefix can be read, a reader with limits |
+//! | [`bird`], [`processes`], [`felix`], [`sysctl`], [`conntrack`], [`kernel`], [`cni_cache`], [`bpf_maps`], [`clock`], [`filesystems`], [`packet_filter`], [`prefix`], [`workloads`], [`kube_proxy`] | parsers: bytes in, typed facts out; they know no host |
+//! | [`fnmatch`], [`networkmanager`], [`networkd`], [`dhcpcd`], [`connman`], [`netplan`] | what others make of their configuration |
+//! | [`bgp`] | what a look at a BGP peer gives, and what a peer says |
+//! | [`log_time`], [`logs`] | lines of logs, counted by message |
+//! | [`datastore`], [`certificates`], [`cni`] | where Calico keeps its resources, how one gets there, and how long its credentials last |
 //! | [`obfuscate`] | pseudonyms for names and addresses |
 //! | [`redact`] | what must not leave the node |
 //! | [`host`] | the only door to a machine or a bundle: files, processes, sockets, programs |
 //! | [`status`] | BGP peers and Calico agents of a node, from evidence |
 //! | [`collectors`] | what can be read: tables of artifacts, one file a subject |
-//! | [`checks`] | what can be wrong with a node: a table, one file a subject |
 //! | [`fix`] | the only code that changes a node |
+//! | [`checks`] | what can be wrong with a node: a table, one file a subject |
 //! | [`bundle`] | what a bundle holds beside the artifacts: its manifest |
 //! | [`collect`] | runs artifacts with bounded concurrency and redacts what they give |
 //! | [`untouched`] | the proof that a run changed nothing on the node |
@@ -64,6 +66,7 @@ pub mod netplan;
 pub mod networkd;
 pub mod networkmanager;
 pub mod obfuscate;
+pub mod outcome;
 pub mod output;
 pub mod packet_filter;
 pub mod prefix;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use calivet::{cli, commands, host, output};
-use clap::Parser;
+use clap::FromArgMatches;
 
 fn main() -> ExitCode {
     // A child that is to enter another root or mount namespace does so before any thread exists.
@@ -11,7 +11,11 @@ fn main() -> ExitCode {
         return code;
     }
     host::address_space::spare();
-    let cli = cli::Cli::parse();
+    let mut tree = cli::tree(std::env::args_os().next().as_deref());
+    let cli = match cli::Cli::from_arg_matches(&tree.get_matches_mut()) {
+        Ok(cli) => cli,
+        Err(error) => error.format(&mut tree).exit(),
+    };
     output::log(&cli.options);
     match commands::run(&cli) {
         Ok(exit) => ExitCode::from(exit.code()),

@@ -193,7 +193,12 @@ impl Stream {
             self.held = text[at..].to_vec();
             return out;
         }
-        let limit = if last { text.len() } else { text.len().saturating_sub(AHEAD) };
+        let mut limit = if last { text.len() } else { text.len().saturating_sub(AHEAD) };
+        // An address may begin with the two colons before its first word, and what has left cannot be replaced.
+        let colons = text[..limit].iter().rev().take(2).take_while(|&&byte| byte == b':').count();
+        if !last {
+            limit -= colons;
+        }
         let mut done = self.done;
         if limit > done {
             done = self.scanner.scan(&self.index, &text, done, limit, &mut out);

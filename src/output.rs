@@ -19,6 +19,7 @@ pub mod report;
 pub mod status;
 pub mod summary;
 pub mod table;
+mod terminal;
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -51,7 +52,7 @@ impl Output {
             color: match options.color {
                 Color::Always => true,
                 Color::Never => false,
-                Color::Auto => io::stdout().is_terminal() && terminal_takes_colour(),
+                Color::Auto => terminal::takes_colour(io::stdout().is_terminal()),
             },
             quiet: options.quiet,
             columns: terminal_size::terminal_size_of(io::stdout())
@@ -59,12 +60,15 @@ impl Output {
         }
     }
 
-    /// Writes a result to stdout, as it is.
+    /// Writes a result to stdout: as it is, but for people at a terminal that knows ASCII only.
     ///
     /// # Errors
     /// stdout cannot be written. A reader that has gone away (`| head`) is no error.
     pub fn print(self, text: &str) -> anyhow::Result<()> {
         let mut stdout = io::stdout().lock();
+        let is_limited =
+            self.format.is_for_people() && stdout.is_terminal() && !terminal::takes_unicode();
+        let text = if is_limited { terminal::ascii(text) } else { Cow::Borrowed(text) };
         match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
                 Err(error).context("failed to write to stdout")
@@ -121,7 +125,11 @@ impl Output {
         if self.quiet || !io::stderr().is_terminal() {
             return indicatif::ProgressBar::hidden();
         }
-        indicatif::ProgressBar::new_spinner()
+        let spinner = indicatif::ProgressBar::new_spinner();
+        if terminal::takes_unicode() {
+            return spinner;
+        }
+        spinner.with_style(indicatif::ProgressStyle::default_spinner().tick_chars("-\\|/ "))
     }
 }
 
@@ -149,7 +157,7 @@ pub fn log(options: &Options) {
     let colour = match options.color {
         Color::Always => true,
         Color::Never => false,
-        Color::Auto => io::stderr().is_terminal() && terminal_takes_colour(),
+        Color::Auto => terminal::takes_colour(io::stderr().is_terminal()),
     };
     tracing_subscriber::fmt()
         .with_max_level(level)
@@ -233,12 +241,6 @@ fn pour_printable(data: &mut dyn io::Read, into: &mut impl Write) -> io::Result<
             writeln!(into)?;
         }
     }
-}
-
-/// Whether the environment allows colour at all: see no-color.org, and terminals that are none.
-fn terminal_takes_colour() -> bool {
-    let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    !is_set("NO_COLOR") && std::env::var_os("TERM").is_some_and(|term| term != "dumb")
 }
 
 #[cfg(test)]

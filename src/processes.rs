@@ -50,9 +50,24 @@ pub struct Process {
     /// The last component of its control group's path: its container, if it has one.
     #[serde(default)]
     pub container: Option<String>,
-    /// The variables of its environment that are in [`ENVIRONMENT`]; of Calico's agents only.
-    #[serde(default)]
-    pub environment: BTreeMap<String, String>,
+    /// The variables of its environment that are in [`ENVIRONMENT`], of Calico's agents only; `None` where it was not
+    /// read. Empty is one that was read and has none of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<BTreeMap<String, String>>,
+}
+
+impl Process {
+    /// A variable of its environment, as far as that was read.
+    #[must_use]
+    pub fn variable(&self, name: &str) -> Option<&str> {
+        self.environment.as_ref()?.get(name).map(String::as_str)
+    }
+
+    /// All variables that are known.
+    pub fn variables(&self) -> impl Iterator<Item = (&str, &str)> {
+        let known = self.environment.iter().flatten();
+        known.map(|(name, value)| (name.as_str(), value.as_str()))
+    }
 }
 
 /// The variables that are read from the environment of Calico's agents: what decides how a node is judged, and
@@ -331,7 +346,7 @@ mod tests {
     fn a_table_is_read_as_it_is_written() {
         let table = vec![Process {
             exe: Some("/usr/bin/calico".to_owned()),
-            environment: [("IP".to_owned(), "autodetect".to_owned())].into(),
+            environment: Some([("IP".to_owned(), "autodetect".to_owned())].into()),
             ..process(412, "calico component felix")
         }];
         let json = serde_json::to_vec(&table).unwrap();

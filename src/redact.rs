@@ -40,6 +40,9 @@ use scan::{Cut, Leaves, Scanner};
 pub use rules::Rule;
 pub use secrets::Secrets;
 
+/// Under which name the counts of a text have the names and addresses that became pseudonyms.
+pub const OBFUSCATED: &str = "obfuscated";
+
 /// Cuts secrets out of texts. Cheap to clone; one serves a whole run.
 #[derive(Clone)]
 pub struct Redactor {
@@ -185,7 +188,7 @@ impl Stream {
             let (end, count) = obfuscation.finish();
             rest.extend(end);
             if count > 0 {
-                counts.insert("obfuscated".to_owned(), count);
+                counts.insert(OBFUSCATED.to_owned(), count);
             }
         }
         (rest, counts)

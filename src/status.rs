@@ -150,14 +150,14 @@ struct Intent {
 }
 
 impl Intent {
-    /// An agent whose environment holds none of the variables is taken for one whose environment could not be
-    /// read: calico/node is never started with none of them.
+    /// An environment that holds none of the variables tells no more than one that could not be read: calico/node is
+    /// never started with none of them, and a Felix without calico/node says nothing of BIRD.
     fn of(found: &processes::Agents<'_>) -> Self {
         let sightings = [&found.felix, &found.confd, &found.bird, &found.bird6];
         let environments: Vec<_> = sightings
             .iter()
             .filter_map(|sighting| sighting.process)
-            .map(|process| &process.environment)
+            .filter_map(|process| process.environment.as_ref())
             .filter(|environment| !environment.is_empty())
             .collect();
         let variable =

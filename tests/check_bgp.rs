@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -355,4 +356,38 @@ fn a_node_that_is_gone_and_one_that_moved_are_named_by_the_datastore() {
         compared["summary"].as_str().unwrap().contains("10.0.0.77, which is on no link"),
         "{compared:#}"
     );
+}
+
+#[test]
+fn a_path_that_drops_large_packets_is_found_while_the_session_stands() {
+    let fault = Fault {
+        kind: "Mesh",
+        number: 60,
+        far: Far::Bird("hold time 6;"),
+        there: "nft add rule inet lab in FAMILY daddr PEER meta length 701-65535 drop",
+        until: "Established",
+        ..FAULT
+    };
+    let Some(node) = Faulty::start(Daemons::Bird1, &[fault]) else { return };
+    node.run(
+        "for i in {1..250}; do echo route add blackhole 10.50.$i.0/24; done | ip -batch -\n\
+         for i in {1..250}; do echo route add blackhole fd50:0:$i::/48; done | ip -batch -",
+    );
+    // BIRD gives the session up every six seconds: it is to be seen in one of its lives.
+    let deadline = Instant::now() + Duration::from_secs(90);
+    let mut found = [false; 2];
+    while found != [true; 2] {
+        let report = on_node(&node, &["--no-probe"]).json();
+        for (found, address) in found.iter_mut().zip(["10.0.0.60", "fd00::60"]) {
+            let peers = findings(&report, "bgp.peer");
+            let peer = peers.iter().find(|it| it["evidence"]["address"] == address).unwrap();
+            let evidence = &peer["evidence"];
+            assert_ne!(evidence["certainty"], "certain", "{peer:#}");
+            *found |= peer["level"] == "warn"
+                && evidence["cause"] == "path-mtu"
+                && evidence["certainty"] == "likely";
+        }
+        assert!(Instant::now() < deadline, "{found:?}: {report:#}");
+        std::thread::sleep(Duration::from_millis(500));
+    }
 }

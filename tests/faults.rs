@@ -164,21 +164,54 @@ fn sources(folder: &Path, text: &mut String) {
     }
 }
 
-#[test]
-fn every_test_that_the_page_of_faults_names_is_there() {
+/// The code in which tests stand.
+fn code() -> String {
     let project = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut code = String::new();
     for folder in ["src", "tests"] {
         sources(&project.join(folder), &mut code);
     }
-    let page = fs::read_to_string(project.join("docs/survived.md")).unwrap();
+    code
+}
+
+fn page(name: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
+}
+
+#[track_caller]
+fn are_tests(named: &[&str]) {
+    let code = code();
+    for name in named {
+        assert!(code.contains(&format!("fn {name}(")), "there is no test {name}");
+    }
+}
+
+#[test]
+fn every_test_that_the_page_of_faults_names_is_there() {
+    let page = page("docs/survived.md");
     let rows = page.lines().filter(|line| line.starts_with("| ")).filter_map(|line| {
         line.trim_end_matches([' ', '|']).rsplit_once(" | ").map(|(_, tests)| tests)
     });
     let named: Vec<&str> = rows.flat_map(|tests| tests.split('`').skip(1).step_by(2)).collect();
     assert!(named.len() > 90, "{}", named.len());
-    for name in named {
-        assert!(code.contains(&format!("fn {name}(")), "there is no test {name}");
+    are_tests(&named);
+}
+
+/// There tests stand in sentences, too: they are what has many words.
+#[test]
+fn every_test_that_the_threat_model_names_is_there() {
+    let page = page("SECURITY.md");
+    let is_test = |word: &&str| {
+        let is_name = |letter: char| letter.is_ascii_lowercase() || "_0123456789".contains(letter);
+        word.matches('_').count() > 2 && word.chars().all(is_name)
+    };
+    let named: Vec<&str> = page.split('`').skip(1).step_by(2).filter(is_test).collect();
+    assert!(named.len() > 50, "{}", named.len());
+    are_tests(&named);
+    // A row that names none is a claim that nothing holds.
+    let rows = page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| ---"));
+    for row in rows.filter(|row| !row.ends_with("| tests |")) {
+        assert!(row.split('`').any(|word| is_test(&word)), "{row}");
     }
 }
 

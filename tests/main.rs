@@ -8,6 +8,7 @@
     reason = "a lab or a fake root that cannot be built fails its test, and what is skipped says why"
 )]
 
+mod architecture;
 mod bundle_commands;
 mod bundles;
 mod capabilities;
@@ -19,16 +20,21 @@ mod check_firewall;
 mod check_host;
 mod check_kernel;
 mod check_options;
+mod completions;
+mod confinement;
 mod conntrack;
 mod containers;
+mod contract;
 mod datastore;
 mod diags_options;
+mod documentation;
 mod fake_bird;
 mod faults;
 mod formats;
 mod hostile_sockets;
 mod lab;
 mod links;
+mod man_pages;
 mod memory;
 mod netlink;
 mod networkd;
@@ -36,6 +42,7 @@ mod networkmanager;
 mod node_diags;
 mod node_status;
 mod obfuscation;
+mod packaging;
 mod programs;
 mod root;
 mod run;

@@ -615,6 +615,35 @@ fn sockets_are_those_of_ss_with_their_owners() {
 }
 
 #[test]
+fn revisions_of_sets_are_those_of_ipset_list_and_within_those_of_their_types() {
+    let Some(net) = net() else { return };
+    let listed = net.namespaces.run("ipset list -terse");
+    let mut theirs: Vec<[String; 3]> = Vec::new();
+    for line in listed.lines() {
+        match line.split_once(": ") {
+            Some(("Name", name)) => theirs.push([name.to_owned(), String::new(), String::new()]),
+            Some(("Type", kind)) => theirs.last_mut().unwrap()[1] = kind.to_owned(),
+            Some(("Revision", number)) => theirs.last_mut().unwrap()[2] = number.to_owned(),
+            _ => {}
+        }
+    }
+    let sets = net.rows("netfilter/ipset_types.json", "sets");
+    let ours =
+        sets.iter().map(|row| json!([row["name"], row["type"], row["revision"].to_string()]));
+    same(ours.collect(), theirs.iter().map(|set| json!(set)).collect());
+    let types = net.rows("netfilter/ipset_types.json", "types");
+    let mut compared = 0;
+    for row in types.iter().filter(|row| !row["revision"].is_null()) {
+        let range = row["oldest_revision"].as_u64().unwrap()..=row["revision"].as_u64().unwrap();
+        for set in sets.iter().filter(|set| set["type"] == row["type"]) {
+            assert!(range.contains(&set["revision"].as_u64().unwrap()), "{row} {set}");
+            compared += 1;
+        }
+    }
+    assert!(compared > 0, "{types:#?} {sets:#?}");
+}
+
+#[test]
 fn ipsets_and_their_members_are_those_of_ipset_save() {
     let Some(net) = net() else { return };
     let sets = net.rows("netfilter/ipsets.json", "sets");

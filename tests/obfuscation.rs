@@ -13,7 +13,7 @@ use crate::fake_bird::{FakeBird, Recorded};
 use crate::lab::namespaces::Namespaces;
 use crate::lab::{Daemons, Lab, peers};
 use crate::root::Root;
-use crate::run::run;
+use crate::run::{Run, run};
 
 /// Writes a bundle of `root` as `NAME.tar.gz` and gives the bytes of the archive, unpacked, names included.
 #[track_caller]
@@ -406,6 +406,66 @@ fn true_resource(name: &str, originals: &BTreeMap<String, String>) -> Option<Str
     Some(format!("node.{node}"))
 }
 
+/// What the pseudonyms in a bundle stand for, by the map beside it.
+fn originals(bundle: &Path) -> BTreeMap<String, String> {
+    let map = fs::read_to_string(format!("{}.map.json", bundle.display())).unwrap();
+    let map: Value = serde_json::from_str(&map).unwrap();
+    ["names", "interfaces", "macs", "ipv4", "ipv6"]
+        .iter()
+        .flat_map(|kind| map[kind].as_object().unwrap())
+        .map(|(pseudonym, original)| (pseudonym.clone(), original.as_str().unwrap().to_owned()))
+        .collect()
+}
+
+/// Writes a bundle anew, with pseudonyms.
+fn obfuscated_later(old: &Path, new: &Path) -> Run {
+    run(Command::new(env!("CARGO_BIN_EXE_calivet"))
+        .args(["bundle", "redact", "--obfuscate"])
+        .args([old, new]))
+}
+
+#[test]
+fn a_bundle_that_is_obfuscated_later_holds_nothing_of_names_and_addresses_either() {
+    let root = planted();
+    let folder = TempDir::new().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    bundle(root.path(), folder.path(), "plain", &[]);
+    let redone = obfuscated_later(&at("plain.tar.gz"), &at("later.tar.gz"));
+    assert_eq!(redone.status, 0, "{redone:?}");
+    assert!(redone.stdout.contains("names and addresses"), "{redone:?}");
+    assert!(redone.stderr.contains("later.tar.gz.map.json"), "{redone:?}");
+    let unpacked = Command::new("gzip").arg("-dc").arg(at("later.tar.gz")).output().unwrap();
+    for planted in PLANTED {
+        assert_eq!(count(&unpacked.stdout, planted), 0, "{planted} is left");
+    }
+    assert_mode_0600(&at("calivet-obfuscation.key"));
+    assert_mode_0600(&at("later.tar.gz.map.json"));
+    let manifest: Value =
+        serde_json::from_str(&document(&unpacked.stdout, folder.path(), "manifest.json")).unwrap();
+    let node = manifest["node"].as_str().unwrap();
+    assert_eq!(originals(&at("later.tar.gz"))[node], "xanadu-17");
+    let verified = run(Command::new(env!("CARGO_BIN_EXE_calivet"))
+        .args(["bundle", "verify"])
+        .arg(at("later.tar.gz")));
+    assert_eq!(verified.status, 0, "{verified:?}");
+
+    // The same key beside it: on the node itself the pseudonyms are the same.
+    let hidden = bundle(root.path(), folder.path(), "hidden", &["--obfuscate"]);
+    assert!(count(&hidden, node) > 0);
+    // Pseudonyms of pseudonyms could not be told apart from names.
+    for obfuscated in ["later.tar.gz", "hidden.tar.gz"] {
+        let again = obfuscated_later(&at(obfuscated), &at("again.tar.gz"));
+        assert_eq!(again.status, 2, "{again:?}");
+        assert!(again.stderr.contains("obfuscated already"), "{again:?}");
+        assert!(!at("again.tar.gz").exists());
+    }
+    // To be redacted anew it need not be obfuscated anew.
+    let redacted = run(Command::new(env!("CARGO_BIN_EXE_calivet"))
+        .args(["bundle", "redact"])
+        .args([at("hidden.tar.gz"), at("again.tar.gz")]));
+    assert_eq!(redacted.status, 0, "{redacted:?}");
+}
+
 #[test]
 fn every_check_says_of_an_obfuscated_bundle_what_it_says_of_the_plain_one() {
     let Some(namespaces) = Namespaces::with(&["conntrack", "nft"]) else { return };
@@ -428,20 +488,19 @@ fn every_check_says_of_an_obfuscated_bundle_what_it_says_of_the_plain_one() {
     };
     let plain = bundle("plain.tar.gz", &[]);
     let hidden = bundle("hidden.tar.gz", &["--obfuscate"]);
-    let map = fs::read_to_string(folder.path().join("hidden.tar.gz.map.json")).unwrap();
-    let map: Value = serde_json::from_str(&map).unwrap();
-    let originals: BTreeMap<String, String> = ["names", "interfaces", "macs", "ipv4", "ipv6"]
-        .iter()
-        .flat_map(|kind| map[kind].as_object().unwrap())
-        .map(|(pseudonym, original)| (pseudonym.clone(), original.as_str().unwrap().to_owned()))
-        .collect();
+    // Nothing but the bundle is needed for it.
+    let later = folder.path().join("later.tar.gz");
+    let redone = obfuscated_later(&plain, &later);
+    assert_eq!(redone.status, 0, "{redone:?}");
     for options in [&[][..], &["conntrack", "--top", "10"]] {
         let expected = said(&plain, options, &BTreeMap::new());
-        let found = said(&hidden, options, &originals);
-        for (expected, found) in expected.iter().zip(&found) {
-            assert_eq!(expected, found);
+        for hidden in [&hidden, &later] {
+            let found = said(hidden, options, &originals(hidden));
+            for (expected, found) in expected.iter().zip(&found) {
+                assert_eq!(expected, found, "{}", hidden.display());
+            }
+            assert_eq!(expected.len(), found.len());
         }
-        assert_eq!(expected.len(), found.len());
         // A test of nodes that are well would hold little.
         if options.is_empty() {
             for check in ["bgp", "conntrack", "networkmanager"] {

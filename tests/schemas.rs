@@ -7,8 +7,9 @@ use std::fs;
 use std::path::PathBuf;
 
 use calivet::bundle::diff::Diff;
-use calivet::bundle::inventory::{Overview, Verification};
+use calivet::bundle::inventory::{List, Overview, Verification};
 use calivet::bundle::manifest::Manifest;
+use calivet::bundle::redacted::Redacted;
 use calivet::checks::Report;
 use calivet::status::NodeStatus;
 use schemars::generate::SchemaSettings;
@@ -37,6 +38,8 @@ fn the_committed_schemas_are_those_of_the_types() {
     is_current("manifest.json", &schema::<Manifest>());
     is_current("check.json", &schema::<Report>());
     is_current("bundle-show.json", &schema::<Overview>());
+    is_current("bundle-list.json", &schema::<List>());
+    is_current("bundle-redact.json", &schema::<Redacted>());
     is_current("bundle-verify.json", &schema::<Verification>());
     is_current("bundle-diff.json", &schema::<Diff>());
 }

@@ -488,3 +488,43 @@ fn when_the_disk_fills_the_archive_still_ends_in_order() {
     assert_eq!(files.keys().collect::<Vec<_>>(), ["before", "manifest.json"]);
     assert_eq!(unpack(&bytes), files);
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(48))]
+
+    /// Whatever names and contents, in whatever chunks: what was written is read, under the names that are promised.
+    #[test]
+    fn what_was_written_is_read_whatever_it_is(
+        entries in proptest::collection::vec((".{0,300}", proptest::collection::vec(0..3000_usize, 0..4)), 0..8),
+        jobs in 1..4_usize,
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.tar.gz");
+        let expected: Vec<(String, Vec<u8>)> = block_on(async {
+            let mut writer = Writer::new(Output::create(&path, false).unwrap(), jobs, DEFAULT_LEVEL);
+            let mut expected = Vec::new();
+            for (name, chunks) in &entries {
+                let mut entry = Entry::begin(&writer.compressor(), name);
+                let mut content = Vec::new();
+                for (seed, length) in (0..).zip(chunks) {
+                    content.extend(noise(*length, seed));
+                    entry.push(noise(*length, seed)).await;
+                }
+                expected.push((format!("{FOLDER}{}", entry.path()), content));
+                writer.append(entry.finish(time()).await).await.unwrap();
+            }
+            writer.finish().await.unwrap();
+            expected
+        });
+        let mut found = Vec::new();
+        let contents = reader::read(&path, Limits::default(), &mut |member, data| {
+            let mut content = Vec::new();
+            data.read_to_end(&mut content).unwrap();
+            found.push((member.path.clone(), content));
+            ControlFlow::Continue(())
+        });
+        let contents = contents.unwrap();
+        proptest::prop_assert_eq!((contents.ending, contents.refused_total), (Ending::Whole, 0));
+        proptest::prop_assert_eq!(found, expected);
+    }
+}

@@ -77,6 +77,16 @@ pub struct Trouble {
     pub reason: Option<String>,
 }
 
+/// The document of `bundle list`.
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct List {
+    /// The version of this document's schema: 1.
+    pub schema_version: u32,
+    /// The items, in the order of their paths.
+    pub items: Vec<Row>,
+}
+
 /// A line of `bundle list`.
 #[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -153,7 +163,7 @@ impl Inventory {
     #[must_use]
     pub fn of(bundle: Bundle) -> Self {
         let mut warnings = bundle.warnings().to_vec();
-        let parsed = bundle.manifest_json().map(serde_json::from_slice::<Manifest>);
+        let parsed = bundle.manifest_json().map(Manifest::parse);
         let manifest = match parsed {
             Some(Ok(manifest)) => Some(manifest),
             Some(Err(error)) => {

@@ -23,6 +23,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
+use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -137,6 +138,23 @@ impl Tool {
     }
 }
 
+/// The most that the values of a manifest may weigh in [`is_bearable`]: what it takes in memory is some hundred bytes each.
+const MOST_VALUES: usize = 2_000_000;
+/// What an object weighs beside another value: it takes a node of a map, however little is in it.
+const OBJECT: usize = 20;
+
+/// Whether a manifest that is not to be trusted takes no more memory than one should, whatever is in it: JSON takes up to
+/// a hundred times its length.
+#[must_use]
+pub fn is_bearable(json: &[u8]) -> bool {
+    let weight = |byte: &u8| match byte {
+        b'{' => OBJECT,
+        b',' | b'[' => 1,
+        _ => 0,
+    };
+    json.iter().map(weight).sum::<usize>() <= MOST_VALUES
+}
+
 impl Manifest {
     /// What is known when a run begins.
     #[must_use]
@@ -164,6 +182,17 @@ impl Manifest {
         let trouble = items.iter().any(|item| item.outcome.is_trouble());
         let complete = !interrupted && !unread && !trouble;
         Self { finished: Some(finished), interrupted, complete, items, ..self }
+    }
+
+    /// Reads one that is not to be trusted.
+    ///
+    /// # Errors
+    /// It is none, or takes more memory than one should.
+    pub fn parse(json: &[u8]) -> serde_json::Result<Self> {
+        if !is_bearable(json) {
+            return Err(serde_json::Error::custom("it holds more values than are read"));
+        }
+        serde_json::from_slice(json)
     }
 
     /// As it stands in a bundle: indented JSON with a newline at its end.

@@ -93,7 +93,7 @@ pub(super) fn links(evidence: &Evidence) -> Vec<Link> {
 impl Facts {
     pub(super) fn read(evidence: &Evidence, node: &Node) -> Self {
         let felix = node.agents().felix.process;
-        let environment = felix.map(|felix| felix.environment.clone()).unwrap_or_default();
+        let environment = felix.and_then(|felix| felix.environment.clone()).unwrap_or_default();
         let dataplane = felix.map(|_| dataplane(evidence, &environment));
         Self { dataplane, environment, links: links(evidence) }
     }

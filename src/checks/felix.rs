@@ -114,8 +114,7 @@ impl<'a> Facts<'a> {
         let status = status::node_status(now.unwrap_or_default(), evidence);
         let node = status.node.unwrap_or_default();
         let mut settings = Settings::default();
-        let variables = process.iter().flat_map(|process| &process.environment);
-        settings.environment(variables.map(|(name, value)| (name.as_str(), value.as_str())));
+        settings.environment(process.iter().flat_map(|process| process.variables()));
         if let Some(file) = evidence.get("host/etc/calico/felix.cfg") {
             settings.file(&file.text());
         }

@@ -10,8 +10,7 @@ mod load;
 mod others;
 mod proxy;
 
-use serde::Deserialize;
-
+use super::tables::{self, Link};
 use super::{Asked, Check, Finding, Kind, Level};
 use crate::collectors::{self, Rows};
 use crate::felix::settings::Settings;
@@ -148,7 +147,7 @@ struct Facts<'a> {
 
 fn judge(evidence: &Evidence, _: &Asked) -> Vec<Finding> {
     let facts = Facts::read(evidence);
-    vec![
+    let mut findings = vec![
         backend::judge(&facts),
         hooks::chains(&facts),
         hooks::order(&facts),
@@ -157,7 +156,24 @@ fn judge(evidence: &Evidence, _: &Asked) -> Vec<Finding> {
         proxy::judge(&facts),
         load::rules(&facts),
         load::lock(&facts),
-    ]
+    ];
+    tell_once(&mut findings);
+    findings
+}
+
+/// What is not known for one reason is said once: the others of the same reason refer to it.
+fn tell_once(findings: &mut [Finding]) {
+    let mut told: Vec<(String, &'static str)> = Vec::new();
+    for finding in findings.iter_mut().filter(|finding| finding.level == Level::Unknown) {
+        match told.iter().find(|(summary, _)| *summary == finding.summary) {
+            None => told.push((finding.summary.clone(), finding.id)),
+            Some((_, id)) => {
+                finding.level = Level::Skip;
+                finding.summary = format!("not judged, for the same reason as {id}");
+                finding.remedy.clear();
+            }
+        }
+    }
 }
 
 impl<'a> Facts<'a> {
@@ -170,8 +186,7 @@ impl<'a> Facts<'a> {
         let felix = status::node_status(time.unwrap_or_default(), evidence).agents.felix;
         let mut settings = Settings::default();
         let process = processes::find(processes.as_deref().unwrap_or_default()).felix.process;
-        let variables = process.iter().flat_map(|process| &process.environment);
-        settings.environment(variables.map(|(name, value)| (name.as_str(), value.as_str())));
+        settings.environment(process.iter().flat_map(|process| process.variables()));
         if let Some(file) = evidence.get("host/etc/calico/felix.cfg") {
             settings.file(&file.text());
         }
@@ -269,29 +284,14 @@ fn read_rules(evidence: &Evidence) -> (Rules, Vec<String>) {
     (rules, unknown)
 }
 
-#[derive(Deserialize)]
-struct Link {
-    name: String,
-    kind: Option<String>,
-    #[serde(default)]
-    flags: Vec<String>,
-}
-
 /// The links of pods that are up.
 fn pods(evidence: &Evidence, prefix: &str) -> Option<Vec<String>> {
-    #[derive(Deserialize)]
-    struct Links {
-        links: Vec<Link>,
-    }
-    let reading = evidence.get(LINKS).filter(|reading| reading.outcome == Outcome::Ok)?;
-    let Links { links } = serde_json::from_slice(&reading.bytes).ok()?;
+    let links: Vec<Link> = tables::all(evidence, LINKS, "links").ok()?;
     // Felix takes several prefixes, between commas.
     let is_pod = |name: &str| prefix.split(',').any(|it| !it.is_empty() && name.starts_with(it));
-    let pods = links.into_iter().filter(|link| {
-        link.kind.as_deref() == Some("veth")
-            && link.flags.iter().any(|flag| flag == "up")
-            && is_pod(&link.name)
-    });
+    let pods = links
+        .into_iter()
+        .filter(|link| link.kind.as_deref() == Some("veth") && link.is_up() && is_pod(&link.name));
     Some(pods.map(|link| link.name).collect())
 }
 

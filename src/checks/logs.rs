@@ -1,10 +1,13 @@
 //! `check logs`: what do the logs of confd, BIRD, the CNI plugin and the other programs of calico-node say? Felix's are
 //! told by `check felix`.
 
-use super::{Asked, Check, Finding, Kind, logged};
+use jiff::Timestamp;
+
+use super::{Asked, Check, Finding, Kind, Level, logged};
 use crate::collectors::{self, Rows};
-use crate::host::Evidence;
+use crate::host::{Evidence, Outcome};
 use crate::logs::{self, LogFile, Message, Severity, Summary};
+use crate::status;
 
 pub(super) const CHECK: Check = Check {
     name: "logs",
@@ -28,6 +31,11 @@ fn judge(evidence: &Evidence, _: &Asked) -> Vec<Finding> {
         let why = reading.reason.as_deref().unwrap_or("their summary cannot be read");
         return vec![logged::unknown(ERRORS, why)];
     };
+    // Folders that are not there are told among the gaps, and are no trouble.
+    if summary.files.is_empty() && reading.outcome == Outcome::Ok && !may_run(evidence) {
+        let why = "nothing of Calico runs here or has left a log";
+        return vec![Finding::new(ERRORS, Level::Skip, why)];
+    }
     // Who ends in a panic does not say its name: `check felix` tells it, for it may be Felix.
     let is_other = |component: &str, severity: Severity| {
         component != "felix" && !(component == "calico-node" && severity >= Severity::Fatal)
@@ -58,11 +66,23 @@ fn judge(evidence: &Evidence, _: &Asked) -> Vec<Finding> {
     logged::judge(&subject, &summary.gaps)
 }
 
+/// Whether something of Calico runs here, or has run, or it is not known.
+fn may_run(evidence: &Evidence) -> bool {
+    let agents = status::node_status(Timestamp::UNIX_EPOCH, evidence).agents;
+    let daemons = [
+        agents.felix.presence.running,
+        agents.bird.presence.running,
+        agents.confd.presence.running,
+    ];
+    let has_name =
+        evidence.get(status::NODENAME).is_none_or(|name| name.outcome != Outcome::Missing);
+    has_name || daemons.iter().any(|running| *running != Some(false))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checks::Level;
-    use crate::host::{Outcome, Reading};
+    use crate::host::Reading;
     use crate::logs::Tally;
 
     fn judged(log: &str) -> Vec<Finding> {
@@ -109,5 +129,29 @@ mod tests {
             let evidence = [(logs::PATH.to_owned(), reading)].into_iter().collect();
             assert_eq!(super::judge(&evidence, &Asked::default())[0].level, Level::Unknown);
         }
+    }
+    #[test]
+    fn a_host_without_calico_has_no_logs_to_miss() {
+        let reading = |text: &str| Reading { bytes: text.as_bytes().to_vec(), ..Reading::begin() };
+        let summary = r#"{"files":[],"messages":[],"gaps":["/var/log/calico: no such folder"]}"#;
+        let level_of = |nodename: Reading, processes: Reading, outcome: Outcome| {
+            let readings = [
+                (logs::PATH, Reading { outcome, ..reading(summary) }),
+                (status::NODENAME, nodename),
+                (status::PROCESSES, processes),
+            ];
+            let readings = readings.into_iter().map(|(path, it)| (path.to_owned(), it));
+            super::judge(&readings.collect(), &Asked::default())[0].level
+        };
+        let level = |nodename, processes| level_of(nodename, processes, Outcome::Ok);
+        let missing = || Reading::failed(Outcome::Missing, "no such file");
+        assert_eq!(level(missing(), reading("[]")), Level::Skip);
+        // Calico was here, is here, or it is not known; or a folder could not be read.
+        assert_eq!(level(reading("node-1"), reading("[]")), Level::Unknown);
+        let felix = r#"[{"pid":7,"hostRoot":true,"state":"S","argv":["calico-node","-felix"]}]"#;
+        assert_eq!(level(missing(), reading(felix)), Level::Unknown);
+        let denied = Reading::failed(Outcome::Denied, "no");
+        assert_eq!(level(missing(), denied), Level::Unknown);
+        assert_eq!(level_of(missing(), reading("[]"), Outcome::Denied), Level::Unknown);
     }
 }

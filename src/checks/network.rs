@@ -9,6 +9,7 @@ use crate::bird::configuration;
 use crate::collectors::Node;
 use crate::host::{Evidence, Outcome};
 use crate::prefix::Prefix;
+use crate::processes::Process;
 use crate::workloads;
 
 /// The kernel's links.
@@ -28,6 +29,18 @@ pub(super) const BIRD: [&str; 4] = [
 ];
 /// The folder of the files of BIRD that runs without a container.
 pub(super) const ETC: &str = "host/etc/calico";
+
+/// How much each link has carried.
+pub(super) const COUNTERS: &str = "host/proc/net/dev";
+/// The same once more.
+pub(super) const COUNTERS_LATER: &str = "network/dev_later";
+/// What the firmware says of the machine: who made it, what it is, its firmware's version, its chassis's tag.
+pub(super) const DMI: [&str; 4] = [
+    "host/sys/class/dmi/id/sys_vendor",
+    "host/sys/class/dmi/id/product_name",
+    "host/sys/class/dmi/id/bios_version",
+    "host/sys/class/dmi/id/chassis_asset_tag",
+];
 
 /// The table `main`.
 pub(super) const MAIN: u32 = 254;
@@ -69,8 +82,8 @@ pub(super) struct Network<'a> {
     pub(super) addresses: Result<Vec<Address>, String>,
     /// With what the names of pods' links begin.
     prefixes: Vec<String>,
-    /// Felix's environment; `None` if no Felix was seen to run.
-    pub(super) environment: Option<BTreeMap<String, String>>,
+    /// Felix; `None` if none was seen to run.
+    pub(super) felix: Option<Process>,
 }
 
 /// Which pods' links are left over.
@@ -87,19 +100,19 @@ pub(super) enum Leftovers {
 impl<'a> Network<'a> {
     pub(super) fn read(evidence: &'a Evidence) -> Self {
         let node = Node::from_evidence(evidence);
-        let environment = node.agents().felix.process.map(|felix| felix.environment.clone());
+        let felix = node.agents().felix.process.cloned();
         Self {
             evidence,
             links: tables::all(evidence, LINKS, "links"),
             addresses: tables::all(evidence, ADDRESSES, "addresses"),
             prefixes: pod_prefixes(evidence),
-            environment,
+            felix,
         }
     }
 
     /// A variable of Felix's environment.
     pub(super) fn variable(&self, name: &str) -> Option<&str> {
-        self.environment.as_ref()?.get(name).map(String::as_str)
+        self.felix.as_ref()?.variable(name)
     }
 
     /// All links; none where they are not known.
@@ -199,8 +212,8 @@ fn is_temporary(name: &str) -> bool {
 pub(super) fn pod_prefixes(evidence: &Evidence) -> Vec<String> {
     let node = Node::from_evidence(evidence);
     let felix = node.agents().felix.process;
-    let list = felix.and_then(|felix| felix.environment.get("FELIX_INTERFACEPREFIX"));
-    let list = list.map_or("cali", String::as_str).split(',').map(str::trim);
+    let list = felix.and_then(|felix| felix.variable("FELIX_INTERFACEPREFIX"));
+    let list = list.unwrap_or("cali").split(',').map(str::trim);
     let list: Vec<String> = list.filter(|prefix| !prefix.is_empty()).map(str::to_owned).collect();
     if list.is_empty() { vec!["cali".to_owned()] } else { list }
 }

@@ -4,12 +4,15 @@
 //! a block of another node leads to that node or into a tunnel. Whatever else is more specific, has a lower metric or is
 //! looked up earlier takes the traffic away, and nothing in Calico says so.
 
+mod addresses;
 mod blocks;
+mod cloud;
 mod facts;
 mod hops;
 mod owners;
 mod pods;
 mod rules;
+mod tunnels;
 mod winners;
 
 use super::network;
@@ -27,6 +30,9 @@ pub(super) const CHECK: Check = Check {
         Kind { id: pods::DUPLICATES, passes: "No address leads to two pods." },
         Kind { id: blocks::BLOCKS, passes: "Each other node's block has a route." },
         Kind { id: blocks::VTEPS, passes: "Each route over VXLAN knows where its frames go." },
+        Kind { id: addresses::ID, passes: "This node's blocks have free addresses." },
+        Kind { id: tunnels::ID, passes: "What goes out through tunnels is answered." },
+        Kind { id: cloud::ID, passes: "The cloud passes pods' addresses." },
         Kind { id: winners::BLACKHOLES, passes: "No blackhole hides pods." },
         Kind { id: winners::FOREIGN, passes: "No foreign route wins over Calico's." },
         Kind { id: rules::ID, passes: "No rule leads pods' traffic past Calico's routes." },
@@ -36,24 +42,26 @@ pub(super) const CHECK: Check = Check {
         Kind { id: owners::TABLES, passes: "Felix shares its tables of routes with nobody." },
     ],
     reads,
-    later: |_, _| Rows::default(),
+    later: |_, _| collectors::network::counters_later(),
     judge,
 };
 
 fn reads(node: &Node, _: &Asked) -> Rows {
-    let read = [
+    let mut read = vec![
         network::LINKS,
         network::ADDRESSES,
         network::ROUTES,
         network::PODS,
+        network::COUNTERS,
         facts::RULES,
         facts::NEIGHBOURS,
         facts::FDB,
     ];
+    read.extend(network::DMI);
     collectors::at(node, &read)
 }
 
-fn judge(evidence: &Evidence, _: &Asked) -> Vec<Finding> {
+fn judge(evidence: &Evidence, asked: &Asked) -> Vec<Finding> {
     let facts = match Facts::read(evidence) {
         Ok(facts) => facts,
         Err(reason) => {
@@ -62,11 +70,17 @@ fn judge(evidence: &Evidence, _: &Asked) -> Vec<Finding> {
             return CHECK.finds.iter().map(unknown).collect();
         }
     };
-    vec![
+    let cloud = cloud::Cloud::of(evidence);
+    let mut findings = vec![
         pods::missing(&facts),
         pods::duplicates(&facts),
         blocks::without_route(&facts),
         blocks::vteps(&facts),
+    ];
+    findings.extend(addresses::judge(&facts));
+    findings.extend(tunnels::judge(&facts, cloud, asked.interval.is_some()));
+    findings.extend([
+        cloud::judge(&facts, cloud),
         winners::blackholes(&facts),
         winners::foreign(&facts),
         rules::judge(&facts),
@@ -74,7 +88,8 @@ fn judge(evidence: &Evidence, _: &Asked) -> Vec<Finding> {
         hops::neighbours(&facts),
         hops::links(&facts),
         owners::tables(&facts),
-    ]
+    ]);
+    findings
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! tried out: whoever tries a part makes the kernel load it.
 
 mod facilities;
+mod ipset;
 mod platform;
 mod read;
 mod tally;
@@ -91,12 +92,7 @@ fn judge(evidence: &Evidence, asked: &Asked) -> Vec<Finding> {
             &Tally::of(&facts.kernel, facilities::CONNTRACK),
         ),
         iptables(&facts, has_nftables),
-        Subject { id: IPSET, what: "the iptables dataplane's use of sets", open: Level::Warn }
-            .finding(
-                &facts,
-                &facts.dataplane.uses(Dataplane::Iptables),
-                &Tally::of(&facts.kernel, facilities::IPSET),
-            ),
+        ipset::judge(&facts),
         Subject { id: NFTABLES, what: "the nftables dataplane", open: Level::Info }.finding(
             &facts,
             &facts.dataplane.uses(Dataplane::Nftables),

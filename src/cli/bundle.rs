@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueHint};
 
 /// Commands about bundles. FILE is a tar.gz, or the folder it was unpacked to.
 #[derive(Debug, Subcommand)]
@@ -32,6 +32,7 @@ Examples:
 #[derive(Debug, Args)]
 pub struct BundleFile {
     /// The bundle: a tar.gz, or the folder it was unpacked to
+    #[arg(value_hint = ValueHint::AnyPath)]
     pub file: PathBuf,
 }
 
@@ -43,6 +44,7 @@ Examples:
   calivet bundle list diags-20261123_023326.tar.gz bird 'host/etc/*.conf'")]
 pub struct BundleList {
     /// The bundle: a tar.gz, or the folder it was unpacked to
+    #[arg(value_hint = ValueHint::AnyPath)]
     pub file: PathBuf,
 
     /// Only paths that match, or lie in a folder that does; `*` takes slashes too
@@ -59,6 +61,7 @@ Examples:
   calivet bundle cat diags-20261123_023326.tar.gz network/routes.json | jq '.routes[] | select(.table == 254)'")]
 pub struct BundleCat {
     /// The bundle: a tar.gz, or the folder it was unpacked to
+    #[arg(value_hint = ValueHint::AnyPath)]
     pub file: PathBuf,
 
     /// The item: its path in the bundle, or a host's file by its absolute path
@@ -68,14 +71,27 @@ pub struct BundleCat {
 /// `bundle redact`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Example:
-  calivet bundle redact diags-20261123_023326.tar.gz to-share.tar.gz")]
+Examples:
+  calivet bundle redact diags-20261123_023326.tar.gz to-share.tar.gz
+  calivet bundle redact diags-20261123_023326.tar.gz to-share.tar.gz --obfuscate    names and addresses, too")]
 pub struct BundleRedact {
     /// The bundle: a tar.gz, or the folder it was unpacked to
+    #[arg(value_hint = ValueHint::AnyPath)]
     pub old: PathBuf,
 
     /// Where to write the new one
+    #[arg(value_hint = ValueHint::FilePath)]
     pub new: PathBuf,
+
+    /// Replace names of nodes and pods, and addresses, by pseudonyms; what they stand for is written to
+    /// `NEW.map.json`, which is to stay here
+    #[arg(long)]
+    pub obfuscate: bool,
+
+    /// The key of the pseudonyms: the same key gives the same pseudonyms in every bundle. Made if it is not there
+    /// [default: calivet-obfuscation.key, beside the new bundle]
+    #[arg(long, value_name = "FILE", requires = "obfuscate")]
+    pub obfuscation_key: Option<PathBuf>,
 
     /// Replace an existing file
     #[arg(long)]
@@ -91,11 +107,11 @@ Examples:
   calivet bundle diff before.tar.gz after.tar.gz -o json | jq '.findings[] | select(.change == \"appeared\")'")]
 pub struct BundleDiff {
     /// The earlier bundle
-    #[arg(value_name = "A")]
+    #[arg(value_name = "A", value_hint = ValueHint::AnyPath)]
     pub before: PathBuf,
 
     /// The later bundle
-    #[arg(value_name = "B")]
+    #[arg(value_name = "B", value_hint = ValueHint::AnyPath)]
     pub after: PathBuf,
 }
 
@@ -109,10 +125,11 @@ Examples:
 The page is one HTML file without scripts, and needs nothing from elsewhere.")]
 pub struct BundleReport {
     /// The bundle: a tar.gz, or the folder it was unpacked to
+    #[arg(value_hint = ValueHint::AnyPath)]
     pub file: PathBuf,
 
     /// Where to write the page; `-` is stdout [default: the bundle's name with .html]
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub output_file: Option<PathBuf>,
 
     /// Replace an existing file

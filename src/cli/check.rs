@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum, ValueHint};
 
 use super::{checks, duration, interface};
 
@@ -57,7 +57,7 @@ pub struct Check {
     pub wait: Option<Duration>,
 
     /// A file of findings that are known and accepted, each with a reason and the day on which that ends
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub suppressions: Option<PathBuf>,
 
     /// Be passive: no bounded look at BGP peers that are down
@@ -124,12 +124,7 @@ Examples:
   calivet check interfaces --from diags-20261123_023326.tar.gz")]
     Interfaces,
     /// Has each pod and each block its route, and does any other route or rule win over it?
-    #[command(after_help = "\
-Examples:
-  sudo calivet check routes
-  sudo calivet check routes -o wide              with the evidence
-  calivet check routes --from diags-20261123_023326.tar.gz")]
-    Routes,
+    Routes(Routes),
     /// Why is BGP not established, and where are the routes?
     #[command(after_help = "\
 Examples:
@@ -256,6 +251,20 @@ pub struct Conntrack {
     pub max: u64,
 }
 
+/// `check routes`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  sudo calivet check routes
+  sudo calivet check routes --interval 10s       does what goes out through tunnels still come back?
+  sudo calivet check routes -o wide              with the evidence
+  calivet check routes --from diags-20261123_023326.tar.gz")]
+pub struct Routes {
+    /// Look twice, this far apart, at what tunnels carry
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub interval: Option<Duration>,
+}
+
 /// `check networkmanager`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -278,6 +287,6 @@ Examples:
   sudo calivet check system -o wide        every part, and how the kernel has it")]
 pub struct System {
     /// The kernel's configuration, plain or gzipped, where it is not at one of the usual places
-    #[arg(short = 'f', long, value_name = "FILE")]
+    #[arg(short = 'f', long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub kernel_config: Option<PathBuf>,
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytesize::ByteSize;
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueHint};
 
 use super::{System, collectors, duration, size};
 
@@ -66,7 +66,7 @@ counts them. The file can be read by its owner alone (mode 0600).")]
 #[allow(clippy::struct_excessive_bools, reason = "they are options that are on or off")]
 pub struct NodeDiags {
     /// Where to write the bundle; `-` is stdout [default: diags-YYYYMMDD_HHMMSS.tar.gz, time in UTC]
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub output_file: Option<PathBuf>,
 
     /// Replace an existing file
@@ -74,7 +74,12 @@ pub struct NodeDiags {
     pub force: bool,
 
     /// The folder of Calico's log files
-    #[arg(long, value_name = "DIR", default_value = "/var/log/calico")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        default_value = "/var/log/calico",
+        value_hint = ValueHint::DirPath
+    )]
     pub log_dir: PathBuf,
 
     /// Leave out log files that were last written to longer ago, such as `2h`
@@ -124,7 +129,7 @@ pub struct NodeDiags {
 
     /// The key of the pseudonyms: the same key gives the same pseudonyms on every node. Made if it is not there
     /// [default: calivet-obfuscation.key, beside the bundle]
-    #[arg(long, value_name = "FILE", requires = "obfuscate")]
+    #[arg(long, value_name = "FILE", requires = "obfuscate", value_hint = ValueHint::FilePath)]
     pub obfuscation_key: Option<PathBuf>,
 
     /// List what would be read and run, and write nothing

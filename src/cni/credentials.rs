@@ -15,7 +15,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::host::Outcome;
+use crate::outcome::Outcome;
 
 /// Where a bundle keeps it.
 pub const PATH: &str = "cni/credentials.json";

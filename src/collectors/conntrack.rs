@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
-use super::{Artifact, Collector, Node, Rows, Source, Tree, cni, felix, kernel, logs, system};
+use super::{
+    Artifact, Collector, Node, Rows, Source, Tree, cni, felix, kernel, logs, network, system,
+};
 use crate::bpf_maps;
 use crate::host::netlink::Dump;
 use crate::kube_proxy;
@@ -58,10 +60,14 @@ pub const UPTIME: &str = "host/proc/uptime";
 /// Last, so that as much time as a run takes lies between both looks.
 pub(super) const AGAIN: Collector = Collector {
     name: "rates",
-    about: "counters of connection tracking once more, so that rates can be told",
+    about: "counters of connection tracking and of links once more, so that rates can be told",
     artifacts: &[],
     trees: &[],
-    more: |node| later(node, true),
+    more: |node| {
+        let mut rows = later(node, true);
+        rows.artifacts.extend(network::counters_later().artifacts);
+        rows
+    },
 };
 
 const fn netlink(name: &'static str, dump: Dump) -> Artifact {

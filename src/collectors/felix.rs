@@ -43,7 +43,7 @@ pub(super) fn metrics(node: &Node) -> Artifact {
 }
 
 fn port(node: &Node, variable: &str) -> Option<u16> {
-    node.agent(Agent::Felix)?.environment.get(variable)?.parse().ok()
+    node.agent(Agent::Felix)?.variable(variable)?.parse().ok()
 }
 
 fn get(name: &'static str, port: u16, path: &'static str) -> Artifact {

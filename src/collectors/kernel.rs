@@ -126,6 +126,7 @@ pub fn requirements(node: &Node) -> Rows {
         "network/links.json",
         conntrack::BPF_MAPS,
         "netfilter/nftables.json",
+        super::netfilter::IPSET_TYPES,
     ];
     let mut rows = super::at(node, FIXED);
     rows.artifacts.extend(of_release(node));

@@ -7,13 +7,16 @@
 use std::borrow::Cow;
 
 use super::{Artifact, Collector, Node, Rows, Source, conntrack};
-use crate::host::netlink::Dump;
+use crate::host::netlink::{Dump, SetTypes};
 use crate::packet_filter::lock;
 
 /// The tables of legacy iptables that are in use, one a line; absent where the module is.
 pub(super) const LEGACY_NAMES: Artifact = Artifact::file("/proc/net/ip_tables_names").public();
 /// The same for IPv6.
 pub(super) const LEGACY_NAMES6: Artifact = Artifact::file("/proc/net/ip6_tables_names").public();
+
+/// Types of ipsets, as the kernel knows them.
+pub const IPSET_TYPES: &str = "netfilter/ipset_types.json";
 
 pub(super) const COLLECTOR: Collector = Collector {
     name: "netfilter",
@@ -73,6 +76,8 @@ fn more(node: &Node) -> Rows {
             Artifact::command("ipsets", "ipset list"),
             netlink("netfilter/ipsets.json", Dump::Ipsets),
         ]);
+        let types = SetTypes::with(|module| node.is_loaded(module));
+        artifacts.push(netlink(IPSET_TYPES, Dump::IpsetTypes(types)));
     }
     if node.is_loaded("nf_conntrack") {
         artifacts.push(Artifact::command("netfilter/conntrack_stats", "conntrack -S").public());

@@ -8,6 +8,14 @@ use crate::host::netlink::{Dump, Protocols};
 /// The kernel's table of interfaces.
 pub(super) const INTERFACES: Artifact = Artifact::file("/proc/net/dev").public();
 
+/// The same once more, so that it is seen what came between.
+#[must_use]
+pub fn counters_later() -> Rows {
+    let file = Source::File(Cow::Borrowed("/proc/net/dev"));
+    let artifacts = vec![Artifact::new(Cow::Borrowed("network/dev_later"), file).public()];
+    Rows { artifacts, trees: Vec::new() }
+}
+
 pub(super) const COLLECTOR: Collector = Collector {
     name: "network",
     about: "links, addresses, routes of all tables, rules, neighbours, sockets",

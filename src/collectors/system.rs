@@ -23,6 +23,11 @@ pub(super) const COLLECTOR: Collector = Collector {
         Artifact::new(Cow::Borrowed(filesystems::PATH), Source::FileSystems),
         Artifact::command("date", "date"),
         Artifact::command("hostname", "hostname"),
+        // By these, and no serial number, a cloud's machine is known.
+        Artifact::file("/sys/class/dmi/id/sys_vendor").public(),
+        Artifact::file("/sys/class/dmi/id/product_name").public(),
+        Artifact::file("/sys/class/dmi/id/bios_version").public(),
+        Artifact::file("/sys/class/dmi/id/chassis_asset_tag").public(),
         Artifact::file("/etc/os-release"),
         Artifact::file("/etc/hosts"),
         Artifact::file("/etc/resolv.conf"),

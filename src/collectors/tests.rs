@@ -13,7 +13,7 @@ pub(crate) fn full() -> Node {
         host_root: true,
         state: "S".to_owned(),
         argv: argv.iter().map(ToString::to_string).collect(),
-        environment: [("FELIX_HEALTHPORT".to_owned(), "19099".to_owned())].into(),
+        environment: Some([("FELIX_HEALTHPORT".to_owned(), "19099".to_owned())].into()),
         ..Process::default()
     };
     let processes = [

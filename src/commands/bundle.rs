@@ -7,10 +7,8 @@ mod report;
 
 use std::path::Path;
 
-use serde_json::json;
-
 use super::{Exit, Misuse};
-use crate::bundle::inventory::{Inventory, Row};
+use crate::bundle::inventory::{Inventory, List, Row};
 use crate::cli::{self, Options};
 use crate::fnmatch;
 use crate::host::bundle::{Bundle, BundleError, Look};
@@ -68,7 +66,7 @@ fn list(args: &cli::BundleList, output: Output) -> anyhow::Result<Exit> {
     };
     let rows: Vec<Row> = inventory.rows().into_iter().filter(wanted).collect();
     output.print(&if output.format.is_document() {
-        output::document(&json!({ "schemaVersion": 1, "items": rows }), output.format)?
+        output::document(&List { schema_version: 1, items: rows.clone() }, output.format)?
     } else {
         output::bundle::list(&rows, output)
     })?;

@@ -308,6 +308,7 @@ async fn asked(options: &Options, args: &cli::Check) -> anyhow::Result<Asked> {
             asked.top = conntrack.top.map(usize::from);
             asked.max = conntrack.max;
         }
+        Some(Subject::Routes(routes)) => asked.interval = routes.interval,
         Some(Subject::NetworkManager(networkmanager)) => {
             asked.interfaces.clone_from(&networkmanager.interface);
         }
@@ -321,7 +322,7 @@ async fn asked(options: &Options, args: &cli::Check) -> anyhow::Result<Asked> {
 const fn name(subject: &Subject) -> &'static str {
     match subject {
         Subject::Interfaces => "interfaces",
-        Subject::Routes => "routes",
+        Subject::Routes(_) => "routes",
         Subject::Bgp => "bgp",
         Subject::Cni => "cni",
         Subject::Firewall => "firewall",

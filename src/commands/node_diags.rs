@@ -27,7 +27,6 @@ use tokio::sync::{mpsc, watch};
 use self::bounds::Bounds;
 use self::judged::Judged;
 use self::learn::Learned;
-use self::obfuscation::Obfuscation;
 use self::record::{Recorder, own_fault};
 use self::signals::{Ends, Left, unless};
 use super::{Exit, Misuse};
@@ -121,11 +120,11 @@ impl Diags<'_> {
         let learning = learn::learn(&host, &node, side_by_side, self.first());
         let learned = unless(&self.stop, learning).await;
         let (secrets, named) = self.learned(learned, &mut opening);
-        let obfuscation = Obfuscation::begin(&host, &node, &named, args, &path).await?;
-        let redactor = Arc::new(match &obfuscation {
-            Some(obfuscation) => {
-                obfuscation.conceal(&mut opening);
-                obfuscation.redactor(secrets)
+        let pseudonyms = obfuscation::begin(&host, &node, &named, args, &path).await?;
+        let redactor = Arc::new(match &pseudonyms {
+            Some(pseudonyms) => {
+                obfuscation::conceal(pseudonyms, &mut opening);
+                pseudonyms.redactor(secrets)
             }
             None => Redactor::new(&secrets),
         });
@@ -165,8 +164,8 @@ impl Diags<'_> {
         });
         opening.untouched = after;
         let exit = self.close(recorder, judged, opening, &path).await?;
-        if let Some(obfuscation) = obfuscation {
-            output.note(&obfuscation.write_map()?);
+        if let Some(pseudonyms) = pseudonyms {
+            output.note(&pseudonyms.write_map()?);
         }
         Ok(exit)
     }

@@ -24,6 +24,8 @@ pub struct TableFull {
     pub first: f64,
     /// See `first`.
     pub last: f64,
+    /// When the last was written that names no other namespace; `None`: all name one.
+    pub last_here: Option<f64>,
     /// Messages of the network code, these and others, that the kernel held back.
     pub suppressed: u64,
 }
@@ -66,6 +68,8 @@ pub fn table_full(log: &str) -> TableFull {
             if found.namespaces.len() < 64 {
                 found.namespaces.extend(number);
             }
+        } else {
+            found.last_here = Some(seconds);
         }
     }
     found

@@ -122,6 +122,7 @@ fn the_log_is_counted_with_and_without_a_namespace_and_only_where_the_kernel_wro
         namespaces: [4_026_532_245].into(),
         first: 10.5,
         last: 13.25,
+        last_here: Some(12.0),
         suppressed: 73,
     };
     assert_eq!(table_full(log), expected);
@@ -133,5 +134,26 @@ proptest::proptest! {
     fn any_text_is_survived(text: String, bytes: Vec<u8>) {
         let _ = (Statistics::from_proc(&text), table_full(&text), entry_bytes(&text));
         let _ = Statistics::from_netlink(&bytes);
+    }
+
+    /// Of three looks, what grew between the first and the last is what grew between those beside each other.
+    #[test]
+    fn growth_adds_up(counts in proptest::collection::vec([0..9_u32, 0..9, 0..9], 1..4)) {
+        let look = |steps: usize| {
+            let mut table = "entries drop\n".to_owned();
+            for grows in &counts {
+                table += &format!("00000000 {:08x}\n", grows[..=steps].iter().sum::<u32>());
+            }
+            Statistics::from_proc(&table).unwrap()
+        };
+        let [first, second, third] = [0, 1, 2].map(look);
+        let growth = |later: &Statistics, earlier: &Statistics| later.growth(earlier, Counter::Drop);
+        let parts = growth(&second, &first).zip(growth(&third, &second));
+        proptest::prop_assert_eq!(parts.map(|(one, other)| one + other), growth(&third, &first));
+        proptest::prop_assert_eq!(growth(&first, &first), Some(0));
+        let all: u32 = counts.iter().map(|grows| grows[1] + grows[2]).sum();
+        proptest::prop_assert_eq!(growth(&third, &first), Some(u64::from(all)));
+        let went_back = counts.iter().any(|grows| grows[1] + grows[2] > 0);
+        proptest::prop_assert_eq!(growth(&first, &third).is_none(), went_back);
     }
 }

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::settings::{Effective, Endpoint, Named, Origin, Problem, Settings};
 use super::url::{self, SECRET};
 use super::variables;
-use crate::host::Outcome;
+use crate::outcome::Outcome;
 
 /// Where a bundle keeps it.
 pub const PATH: &str = "datastore/environment.json";

@@ -139,4 +139,19 @@ mod tests {
             assert!(parse(text).is_err(), "{text}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_part_of_a_password_is_shown_whatever_stands_in_it_and_around_it(
+            user in "[!-~]{0,8}",
+            before in "[!-~]{0,8}",
+            after in "[!-~]{0,8}",
+            host in "[a-z0-9.:\\[\\]]{0,12}",
+            others in "(http://h:1,)?",
+        ) {
+            let list = format!("{others}https://{user}:{before}s3cr3t{after}@{host}");
+            let shown = shown(&list);
+            proptest::prop_assert!(!shown.contains("s3cr3t"), "{list} is shown as {shown}");
+        }
+    }
 }

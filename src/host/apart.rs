@@ -119,7 +119,8 @@ impl Sink {
     }
 
     /// Does a small piece of work on this very thread, whose credentials the test has changed.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
+    #[allow(clippy::unwrap_used, reason = "a fault of the thread is one of the test's")]
     pub(super) fn gather(work: impl FnOnce(&Self) -> Reading) -> Reading {
         let (parts, mut arriving) = mpsc::channel(1);
         std::thread::scope(|scope| {

@@ -145,7 +145,7 @@ fn of_calico_node(felix: &Process) -> Vec<Place> {
         container: Some(felix.pid),
     };
     let named = VARIABLES.iter().filter_map(|(variable, role)| {
-        let path = felix.environment.get(*variable).filter(|path| path.starts_with('/'))?;
+        let path = felix.variable(variable).filter(|path| path.starts_with('/'))?;
         Some(place(path, Some(variable), *role))
     });
     let usual = CONTAINED.iter().map(|(path, role)| place(path, None, *role));

@@ -34,6 +34,7 @@ use super::apart::Sink;
 use super::{Outcome, Reading, apart};
 use document::Document;
 pub use fingerprint::{Row, State, parse as parse_fingerprint};
+pub use ipsets::SetTypes;
 use kernel::{Clock, Kernel, Trouble};
 
 /// What is asked of the kernel: one JSON document each.
@@ -67,6 +68,8 @@ pub enum Dump {
     ConntrackTop,
     /// ipsets: the headers of all, then members.
     Ipsets,
+    /// Types of ipsets and their revisions, and which of them the sets have.
+    IpsetTypes(SetTypes),
     /// nftables: tables, chains, sets, objects, flowtables, rules, elements.
     Nftables,
     /// Counts and sums by which it is seen whether something was changed; in no bundle.
@@ -102,6 +105,7 @@ impl Dump {
             Self::ConntrackStats => "IPCTNL_MSG_CT_GET_STATS_CPU",
             Self::Conntrack | Self::ConntrackTop => "IPCTNL_MSG_CT_GET",
             Self::Ipsets => "IPSET_CMD_LIST",
+            Self::IpsetTypes(_) => "IPSET_CMD_TYPE",
             Self::Nftables => "NFT_MSG_GETRULE",
             Self::Fingerprint(state) => state.question(),
         }
@@ -129,6 +133,7 @@ impl Dump {
             Self::Conntrack => conntrack::write(kernel, document),
             Self::ConntrackTop => conntrack::top::write(kernel, document),
             Self::Ipsets => ipsets::write(kernel, document),
+            Self::IpsetTypes(types) => ipsets::write_types(types, kernel, document),
             Self::Nftables => nftables::write(kernel, document),
             Self::Fingerprint(state) => fingerprint::write(state, kernel, document),
         }
@@ -236,6 +241,17 @@ fn judge(trouble: &Trouble, limit: Duration, document: &Document) -> (Outcome, O
     }
     (outcome, Some(reason))
 }
+
+/// One document from a kernel that answers as a fuzz target says.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+#[must_use]
+pub fn from_answers(dump: Dump, answers: &[u8]) -> Reading {
+    fuzzed::read(dump, answers)
+}
+
+#[cfg(fuzzing)]
+mod fuzzed;
 
 #[cfg(test)]
 mod tests;

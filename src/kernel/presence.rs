@@ -3,7 +3,7 @@
 //! A module that is not loaded is no lack: the kernel loads it when it is first used. A part that was built in is in no
 //! list of modules. So several sources are asked, first those that show the part at work.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use super::{Config, Release, Set};
@@ -34,6 +34,8 @@ pub enum Seen {
     FileSystem(&'static str),
     /// A kind of link of which there is one.
     Link(&'static str),
+    /// A type of ipsets that the kernel was asked for.
+    SetType(&'static str),
     /// `/sys/kernel/btf/vmlinux`.
     Btf,
 }
@@ -104,6 +106,8 @@ pub struct Facts {
     pub link_kinds: HashSet<String>,
     /// There is a `/sys/kernel/btf/vmlinux`.
     pub has_btf: bool,
+    /// Types of ipsets that the kernel was asked for, and whether it knows them.
+    pub set_types: HashMap<String, bool>,
 }
 
 impl Facts {
@@ -120,6 +124,11 @@ impl Facts {
             .iter()
             .filter_map(|option| self.config.as_ref()?.0.get(option))
             .max_by_key(|set| *set == Set::Yes);
+        if let Seen::SetType(name) = facility.seen
+            && self.set_types.get(name) == Some(&false)
+        {
+            return Presence::Absent("the kernel, asked for this type, knows none".to_owned());
+        }
         if is_in(&self.loaded) {
             return Presence::Loaded;
         }
@@ -154,6 +163,7 @@ impl Facts {
                 self.file_systems.as_ref().is_some_and(|names| names.contains(name))
             }
             Seen::Link(kind) => self.link_kinds.contains(kind),
+            Seen::SetType(name) => self.set_types.get(name) == Some(&true),
             Seen::Btf => self.has_btf,
         }
     }

@@ -69,4 +69,18 @@ mod tests {
         let pattern = "*a".repeat(20_000);
         assert!(!matches(format!("{pattern}b").as_bytes(), &[b'a'; 15]));
     }
+
+    proptest::proptest! {
+        /// Where neither has more than these, both kinds of patterns mean the same.
+        #[test]
+        fn a_pattern_of_stars_and_marks_means_what_it_means_to_fnmatch(
+            pattern in "[a\u{e9}*?]{0,8}",
+            text in "[a\u{e9}]{0,8}",
+        ) {
+            proptest::prop_assert_eq!(
+                matches(pattern.as_bytes(), text.as_bytes()),
+                crate::fnmatch::matches(&pattern, &text)
+            );
+        }
+    }
 }

@@ -512,6 +512,22 @@ proptest! {
     }
 
     #[test]
+    fn an_address_is_the_same_wherever_it_is_cut(
+        before in "[ :a.]{0,4}",
+        address in prop::sample::select(vec!["::fdff:10.0.0.1", "::ffff:a53:2c02", "::2:3", "fd00::", "::"]),
+        after in "[ :/a.]{0,4}",
+    ) {
+        // Long enough that the beginning leaves before the end comes.
+        let text = format!("{before}{address}{after}{}", " ".repeat(AHEAD));
+        let whole = self::text(&text);
+        let mut stream = obfuscator(1).stream("");
+        let mut out: Vec<u8> = text.bytes().flat_map(|byte| stream.push(vec![byte])).collect();
+        out.extend(stream.finish().0);
+        let out = String::from_utf8_lossy(&out).into_owned();
+        prop_assert_eq!(out, whole);
+    }
+
+    #[test]
     fn any_bytes_are_taken(bytes in prop::collection::vec(any::<u8>(), 0..2000)) {
         for path in ["x", "host/proc/net/tcp6", "host/proc/net/if_inet6", "host/proc/net/ipv6_route"] {
             let mut stream = obfuscator(1).stream(path);

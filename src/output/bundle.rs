@@ -1,8 +1,6 @@
 //! Bundles for people: one at a glance, its paths, whether it is what its manifest says.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::Path;
 
 use bytesize::ByteSize;
 use serde_json::Value;
@@ -10,8 +8,10 @@ use serde_json::Value;
 use super::{Output, printable, summary};
 use crate::bundle::inventory::{Overview, Row, Verification};
 use crate::bundle::manifest::Comparison;
+use crate::bundle::redacted::Redacted;
 use crate::cli::Format;
 use crate::host::{Collected, Outcome};
+use crate::redact::OBFUSCATED;
 
 /// The most names of what changed that are told of a subject.
 const NAMED: usize = 8;
@@ -212,12 +212,19 @@ pub fn verification(found: &Verification) -> String {
 
 /// What was cut out of a bundle that is written anew.
 #[must_use]
-pub fn redacted(path: &Path, files: usize, counts: &BTreeMap<&str, u64>, output: Output) -> String {
-    let path = path.display().to_string();
+pub fn redacted(report: &Redacted, output: Output) -> String {
+    let path = printable(&report.bundle);
     if output.quiet {
-        return format!("{}\n", printable(&path));
+        return format!("{path}\n");
     }
-    let cut: Vec<String> = counts.iter().map(|(rule, count)| format!("{count} {rule}")).collect();
+    let is_cut = |(rule, _): &(&String, &u64)| rule.as_str() != OBFUSCATED;
+    let cut = report.redactions.iter().filter(is_cut);
+    let cut: Vec<String> = cut.map(|(rule, count)| format!("{count} {rule}")).collect();
     let cut = if cut.is_empty() { "nothing more".to_owned() } else { cut.join(", ") };
-    format!("Cut out of {files} files: {cut}\nBundle saved to {}\n", printable(&path))
+    let mut text = format!("Cut out of {} files: {cut}\n", report.files);
+    if let Some(count) = report.redactions.get(OBFUSCATED) {
+        let _ = writeln!(text, "Replaced by pseudonyms: {count} names and addresses");
+    }
+    let _ = writeln!(text, "Bundle saved to {path}");
+    text
 }

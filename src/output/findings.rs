@@ -24,11 +24,11 @@ pub fn render(report: &Report, several: bool, output: Output) -> String {
     let mut text = String::new();
     let is_short = output.format == Format::Short;
     let is_shown = |finding: &&Finding| !is_short || needs_mending(finding);
-    let shown = || report.findings.iter().filter(is_shown);
-    let width = shown().map(|finding| finding.id.len()).max().unwrap_or(0);
+    let shown: Vec<&Finding> = report.findings.iter().filter(is_shown).collect();
+    let width = shown.iter().map(|finding| finding.id.len()).max().unwrap_or(0);
     let mut told = BTreeSet::new();
     let mut check = "";
-    for finding in shown() {
+    for (index, finding) in shown.iter().copied().enumerate() {
         if several && !is_short && finding.check != check {
             heading(&mut text, finding.check, output);
             check = finding.check;
@@ -47,10 +47,15 @@ pub fn render(report: &Report, several: bool, output: Output) -> String {
         line(&mut text, finding, &printable(&finding.summary), width, output);
         text.push_str(&conntrack::below(finding));
         if output.format == Format::Wide {
-            evidence(&mut text, finding);
+            evidence(&mut text, finding, output);
+        }
+        // What mends several in a row is told once, below the last of them.
+        let next = shown.get(index + 1).filter(|next| needs_mending(next));
+        if next.is_some_and(|next| next.id == finding.id && next.remedy == finding.remedy) {
+            continue;
         }
         for line in finding.remedy.iter().filter(|_| needs_mending(finding)) {
-            let _ = writeln!(text, "           {}", printable(line));
+            remedy(&mut text, &printable(line), output);
         }
     }
     let summary = report.summary;
@@ -113,21 +118,49 @@ fn line(text: &mut String, finding: &Finding, sentence: &str, width: usize, outp
         let _ = writeln!(text, "{sentence}");
         return;
     }
-    // Addresses, paths and names are copied: none is broken.
-    let whole = textwrap::Options::new(room)
-        .break_words(false)
-        .word_splitter(textwrap::WordSplitter::NoHyphenation);
-    let lines = textwrap::wrap(sentence, whole);
+    let lines = textwrap::wrap(sentence, between_words(room));
     let _ = writeln!(text, "{}", lines.join(&format!("\n{:indent$}", "")));
 }
 
+/// Addresses, paths and names are copied: none is broken.
+fn between_words<'a>(room: usize) -> textwrap::Options<'a> {
+    textwrap::Options::new(room)
+        .break_words(false)
+        .word_separator(textwrap::WordSeparator::AsciiSpace)
+        .word_splitter(textwrap::WordSplitter::NoHyphenation)
+}
+
+/// What mends a finding. A sentence is broken between words; a command stays a line, so that it can be copied.
+fn remedy(text: &mut String, line: &str, output: Output) {
+    let is_sentence = [", ", ". ", " ("].iter().any(|mark| line.contains(mark));
+    let cyan = Style::new().fg_color(Some(AnsiColor::Cyan.into()));
+    let style = if output.color { cyan } else { Style::new() };
+    indented(text, line, is_sentence, style, output);
+}
+
+/// A line below a finding, on a terminal broken between words if it may be.
+fn indented(text: &mut String, line: &str, may_be_broken: bool, style: Style, output: Output) {
+    const INDENT: &str = "           ";
+    let room = output.columns.filter(|columns| may_be_broken && *columns > INDENT.len() + NARROW);
+    let lines = room.map_or_else(
+        || vec![line.into()],
+        |columns| {
+            let room = columns - INDENT.len();
+            textwrap::wrap(line, between_words(room).subsequent_indent("  "))
+        },
+    );
+    for line in lines {
+        let _ = writeln!(text, "{INDENT}{style}{line}{style:#}");
+    }
+}
+
 /// What a finding rests on, a line for each fact.
-fn evidence(text: &mut String, finding: &Finding) {
+fn evidence(text: &mut String, finding: &Finding, output: Output) {
     // Shown as lists already.
     let facts = finding.evidence.iter().filter(|(name, _)| *name != "top");
     for (name, value) in facts {
         let value = value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
-        let _ = writeln!(text, "           {name}: {}", printable(&value));
+        indented(text, &format!("{name}: {}", printable(&value)), true, Style::new(), output);
     }
 }
 
@@ -266,5 +299,20 @@ mod tests {
                     .ends_with("for long")
             );
         }
+    }
+
+    #[test]
+    fn what_mends_several_is_told_once_and_a_sentence_is_broken_between_words() {
+        let report = report(&[Level::Fail, Level::Fail]);
+        let text = shown(&report, Format::Short, None);
+        assert_eq!(text.matches("ip route get").count(), 1, "{text}");
+        assert!(text.lines().nth(2).unwrap().contains("ip route get"), "{text}");
+        let mut text = String::new();
+        let output =
+            Output { format: Format::Table, color: false, quiet: false, columns: Some(50) };
+        remedy(&mut text, "write the file, then have it be read by who reads it", output);
+        let expected =
+            "           write the file, then have it be read by\n             who reads it\n";
+        assert_eq!(text, expected);
     }
 }

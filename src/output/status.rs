@@ -59,7 +59,10 @@ pub fn wide(status: &NodeStatus, output: Output) -> String {
     text += &render(status, |family| {
         let rows: Vec<Row> =
             family.peers.iter().map(|peer| wide_row(peer, status.time, output)).collect();
-        table::render(&WIDE_HEADING, &rows, false)
+        let table = table::render(&WIDE_HEADING, &rows, false);
+        let width = table.lines().next().map_or(0, |border| border.chars().count());
+        let fits = output.columns.is_none_or(|columns| width <= columns);
+        if fits { table } else { paragraphs(&rows) }
     });
     for (family, label) in [(&status.bgp.ipv4, "IPv4"), (&status.bgp.ipv6, "IPv6")] {
         let Some(version) = &family.version else { continue };
@@ -71,6 +74,21 @@ pub fn wide(status: &NodeStatus, output: Output) -> String {
             family.boot_time.map_or_else(|| "unknown".to_owned(), seconds),
             family.reconfiguration_time.map_or_else(|| "unknown".to_owned(), seconds),
         );
+    }
+    text
+}
+
+/// The rows of the wide table where a terminal has no room for it: a peer a paragraph, a column a line.
+fn paragraphs(rows: &[Row]) -> String {
+    let mut text = String::new();
+    for (cells, style) in rows {
+        let mut columns = WIDE_HEADING.iter().zip(cells);
+        if let Some((_, address)) = columns.next() {
+            let _ = writeln!(text, "{style}{address}{style:#}");
+        }
+        for (heading, cell) in columns.filter(|(_, cell)| !cell.is_empty() && *cell != "-") {
+            let _ = writeln!(text, "    {heading:<16}{cell}");
+        }
     }
     text
 }

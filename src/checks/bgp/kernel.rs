@@ -21,6 +21,8 @@ pub(super) struct Socket {
     pub(super) remote_port: u16,
     #[serde(default)]
     pub(super) send_queue: u32,
+    /// How often in turn the oldest data that is not acknowledged was sent again; `None` where none is waited for.
+    pub(super) retransmits: Option<u8>,
     pub(super) processes: Option<Vec<Owner>>,
 }
 

@@ -6,6 +6,7 @@
 
 mod cause;
 mod kept;
+mod unacknowledged;
 
 use serde_json::{Map, Value, json};
 
@@ -87,7 +88,7 @@ pub(super) fn judge(facts: &Facts<'_>) -> Vec<Finding> {
         for peer in &status.peers {
             let session = facts.session(family, &peer.name);
             findings.push(if peer.established {
-                kept::established(facts, peer)
+                kept::established(facts, family, peer)
             } else {
                 let case = Case::new(facts, family, status, peer, session);
                 down(peer, &case, case.verdict())

@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::checks::Level;
+use crate::checks::{Level, tables};
 use crate::host::{Outcome, Reading};
 use crate::status::PROCESSES;
 
@@ -148,4 +148,81 @@ fn without_a_datastore_the_check_says_so_and_works() {
         (compared.level, compared.summary.as_str()),
         (Level::Skip, "not compared with the datastore: no answer")
     );
+}
+
+/// The recorded answers with other words in them, and one connection to a peer in the kernel's table.
+fn with_socket(protocols: &str, socket: &serde_json::Value) -> Evidence {
+    let mut evidence = evidence(&[
+        ("bird/ipv4/show-status", STATUS),
+        ("bird/ipv4/show-protocols-all", protocols.as_bytes()),
+    ]);
+    let mut row = json!({
+        "protocol": "tcp", "family": "ipv4", "local": "10.0.0.1", "local_port": 179, "remote_port": 41234,
+        "processes": [],
+    });
+    row.as_object_mut().unwrap().extend(socket.as_object().unwrap().clone());
+    let mut table = tables::tests::table(&[("sockets", &[row])]);
+    // What is read of a test's tables takes no time.
+    let asked = evidence.get("bird/ipv4/show-protocols-all").unwrap();
+    table.started = asked.started;
+    evidence.insert("network/sockets.json", table);
+    evidence
+}
+
+/// A session that stands and of which BIRD heard 14 s ago.
+fn standing(socket: &serde_json::Value) -> (String, String, String) {
+    let protocols = String::from_utf8_lossy(PROTOCOLS).into_owned();
+    verdict(&findings(&with_socket(&protocols, socket)), "Mesh_10_0_0_2")
+}
+
+#[test]
+fn routes_that_are_sent_again_for_longer_than_the_peer_is_silent_are_lost_to_the_path() {
+    let socket = |queue: u32, times: Option<u8>| {
+        standing(&json!({
+            "state": "established", "remote": "10.0.0.2", "send_queue": queue, "retransmits": times,
+        }))
+    };
+    // 25.4 s against 14 s.
+    let (cause, certainty, summary) = socket(9000, Some(7));
+    assert_eq!((cause.as_str(), certainty.as_str()), ("path-mtu", "likely"), "{summary}");
+    // A peer that is gone: it was silent before anything was sent again. 12.6 s against 14 s.
+    assert_eq!(socket(9000, Some(6)).0, "");
+    // A slow peer: all that arrives is acknowledged, or its window is closed, so that nothing is sent again.
+    assert_eq!(socket(200_000, Some(0)).0, "");
+    assert_eq!(socket(200_000, None).0, "");
+    // Keepalives only.
+    assert_eq!(socket(57, Some(9)).0, "");
+}
+
+#[test]
+fn the_time_between_two_looks_is_no_silence_of_the_peer() {
+    let protocols = String::from_utf8_lossy(PROTOCOLS);
+    let socket = json!({
+        "state": "established", "remote": "10.0.0.2", "send_queue": 9000, "retransmits": 7,
+    });
+    let mut evidence = with_socket(&protocols, &socket);
+    let mut table = evidence.get("network/sockets.json").unwrap().clone();
+    table.started += jiff::SignedDuration::from_secs(9);
+    table.duration = std::time::Duration::from_secs(2);
+    evidence.insert("network/sockets.json", table);
+    assert_eq!(verdict(&findings(&evidence), "Mesh_10_0_0_2").0, "");
+}
+
+#[test]
+fn what_is_left_of_a_session_tells_why_the_peer_heard_nothing() {
+    let said = "Received: Hold timer expired";
+    let protocols = String::from_utf8_lossy(PROTOCOLS).replace("Socket: Connection refused", said);
+    let left = |state: &str, queue: u32, times: Option<u8>| {
+        let socket = json!({
+            "state": state, "remote": "10.0.0.3", "send_queue": queue, "retransmits": times,
+        });
+        verdict(&findings(&with_socket(&protocols, &socket)), "Node_10_0_0_3")
+    };
+    let (cause, certainty, summary) = left("last-ack", 4321, Some(6));
+    assert_eq!((cause.as_str(), certainty.as_str()), ("path-mtu", "likely"), "{summary}");
+    assert!(summary.contains("4321 bytes"), "{summary}");
+    // The next connection, keepalives, and a peer that reads nothing.
+    assert_eq!(left("established", 4321, Some(6)).0, "hold-timer");
+    assert_eq!(left("last-ack", 19, Some(6)).0, "hold-timer");
+    assert_eq!(left("fin-wait-1", 4321, None).0, "hold-timer");
 }

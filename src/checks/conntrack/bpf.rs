@@ -20,7 +20,7 @@ struct Table {
 pub(super) fn judge(facts: &Facts) -> Finding {
     let felix = processes::find(&facts.node.processes).felix.process.cloned();
     let variable =
-        |name: &str| felix.as_ref().and_then(|felix| felix.environment.get(name).cloned());
+        |name: &str| felix.as_ref().and_then(|felix| felix.variable(name)).map(str::to_owned);
     let is_enabled = variable("FELIX_BPFENABLED").map(|value| is_true(&value));
     let listing = facts.text(rows::BPF_MAPS).unwrap_or_default();
     let maps: Vec<&str> = rows::conntrack_maps(&listing).collect();

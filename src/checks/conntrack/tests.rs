@@ -197,6 +197,25 @@ fn a_message_of_the_last_minutes_fails_and_an_old_one_warns() {
     assert_eq!(levels(&[(rows::KERNEL_LOG, "")], KERNEL_LOG).0, Level::Unknown);
 }
 
+#[test]
+fn a_pods_full_table_is_no_failure_of_the_hosts() {
+    let line = |seconds: u32, whose: &str| {
+        format!("<4>[{seconds}.0] nf_conntrack: nf_conntrack: table full{whose}, dropping packet\n")
+    };
+    let pods = " in netns 4026532245";
+    let finding = |log: &str| finding(&with(&[(rows::KERNEL_LOG, log)]), &asked(), KERNEL_LOG);
+    let recent = finding(&line(900, pods));
+    assert_eq!(recent.level, Level::Warn, "{recent:#?}");
+    assert!(recent.summary.contains("not the host's table was full"), "{}", recent.summary);
+    assert!(recent.remedy.iter().any(|line| line.contains("grep 4026532245")), "{recent:#?}");
+    assert_eq!(finding(&line(300, pods)).level, Level::Info);
+    // The host's own count by their own time, whatever pods say since.
+    let both = finding(&format!("{}{}", line(300, ""), line(900, pods)));
+    assert_eq!(both.level, Level::Warn, "{both:#?}");
+    assert!(both.summary.contains("1 of them of network namespaces"), "{}", both.summary);
+    assert_eq!(finding(&format!("{}{}", line(890, ""), line(900, pods))).level, Level::Fail);
+}
+
 const LIMIT_FILE: &str = "host/etc/sysctl.d/90-limit.conf";
 const LIST: &str = "host/etc/modules-load.d/x.conf";
 

@@ -271,7 +271,14 @@ pub(super) fn kernel_log(facts: &Facts) -> Finding {
         };
         return Finding::new(KERNEL_LOG, level, summary).evidence(evidence);
     }
-    let level = if ago.is_some_and(|ago| ago < RECENT) { Level::Fail } else { Level::Warn };
+    let is_recent = |last: f64| uptime.is_some_and(|uptime| uptime - last < RECENT);
+    let level = match found.last_here {
+        Some(last) if is_recent(last) => Level::Fail,
+        Some(_) => Level::Warn,
+        // Each namespace has a table of its own: what is full there is not the host's.
+        None if is_recent(found.last) => Level::Warn,
+        None => Level::Info,
+    };
     let mut summary = format!(
         "\"nf_conntrack: table full, dropping packet\" {} times in the kernel's log, first {:.0} s after boot",
         grouped(found.lines),
@@ -281,14 +288,28 @@ pub(super) fn kernel_log(facts: &Facts) -> Finding {
         Some(ago) => write!(summary, ", last {ago} s ago"),
         None => write!(summary, ", last {:.0} s after boot", found.last),
     };
-    if found.elsewhere > 0 {
-        let _ = write!(
-            summary,
-            ", {} of them of network namespaces other than the first",
-            grouped(found.elsewhere)
-        );
-    }
-    Finding::new(KERNEL_LOG, level, summary)
-        .evidence(evidence)
-        .remedy("sudo calivet check conntrack --fix    raises the limit, now and for the next boot")
+    let finding = |summary: String| {
+        Finding::new(KERNEL_LOG, level, summary).evidence(evidence.clone()).remedy(
+            "sudo calivet check conntrack --fix    raises the limit, now and for the next boot",
+        )
+    };
+    let Some(number) = found.namespaces.first().filter(|_| found.last_here.is_none()) else {
+        if found.elsewhere > 0 {
+            let _ = write!(
+                summary,
+                ", {} of them of network namespaces other than the first",
+                grouped(found.elsewhere)
+            );
+        }
+        return finding(summary);
+    };
+    let _ = write!(
+        summary,
+        ", all of {} other network namespaces, as pods have them ({number}{}): not the host's table was full, but that of a \
+         pod, which has the same limit",
+        found.namespaces.len(),
+        if found.namespaces.len() > 1 { ", ..." } else { "" }
+    );
+    finding(summary)
+        .remedy(format!("lsns -t net | grep {number}    says whose it is, while it lasts"))
 }

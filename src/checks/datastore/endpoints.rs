@@ -118,12 +118,11 @@ fn tls(facts: &Facts<'_>) -> Finding {
     let seen: Vec<&Endpoint> = health.endpoints.iter().filter(|it| it.tls.is_some()).collect();
     if seen.is_empty() {
         let plain = health.endpoints.iter().all(|endpoint| endpoint.url.starts_with("http://"));
-        if !plain {
-            return Finding::new(TLS, Level::Unknown, "no certificate was seen");
+        if plain {
+            let summary = "the datastore is asked without TLS: who listens on the way reads all";
+            return Finding::new(TLS, Level::Warn, summary)
+                .remedy("give etcd certificates, and name it by https://");
         }
-        let summary = "the datastore is asked without TLS: who listens on the way reads all";
-        return Finding::new(TLS, Level::Warn, summary)
-            .remedy("give etcd certificates, and name it by https://");
     }
     let mut worst = (Level::Ok, String::new());
     let mut note = |level: Level, text: String| {
@@ -161,6 +160,16 @@ fn tls(facts: &Facts<'_>) -> Finding {
     }
     let (level, text) = worst;
     let finding = match level {
+        // Those of this node are good, and no server has shown any.
+        Level::Ok if seen.is_empty() => {
+            let is_reached =
+                |it: &Endpoint| it.connect_milliseconds.is_some() || it.failure.is_none();
+            if health.endpoints.iter().any(is_reached) {
+                return Finding::new(TLS, Level::Unknown, "no server showed a certificate");
+            }
+            let summary = "no endpoint could be connected to, so that none showed a certificate";
+            return Finding::new(TLS, Level::Skip, summary);
+        }
         Level::Ok => {
             let shown = seen.iter().filter_map(|it| it.tls.as_ref()?.certificates.first());
             let ours = health.client_certificate.iter().chain(&health.authorities);

@@ -52,6 +52,24 @@ fn where_no_endpoint_answers_nothing_more_is_said() {
 }
 
 #[test]
+fn where_no_endpoint_is_reached_no_certificate_is_missed_but_this_nodes_own_is_judged() {
+    let refused = json!({"cause": "refused", "reason": "connection refused"});
+    let health = |more: &Value| {
+        let mut health = json!({"kind": "etcd", "endpoints": [{"url": "https://etcd:2379", "failure": refused}]});
+        health.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        health
+    };
+    assert_eq!(level(&findings(&health(&json!({})), &[]), TLS), Level::Skip);
+    let own = json!({"clientCertificate": {"subject": "CN=node-1", "issuer": "CN=ca",
+        "notBefore": "2020-01-01T00:00:00Z", "notAfter": "2021-01-01T00:00:00Z"}});
+    assert_eq!(level(&findings(&health(&own), &[]), TLS), Level::Fail);
+    // It was reached, and no certificate came.
+    let silent = json!({"endpoints": [{"url": "https://etcd:2379", "connectMilliseconds": 1,
+        "failure": {"cause": "timed-out", "reason": "no answer"}}]});
+    assert_eq!(level(&findings(&health(&silent), &[]), TLS), Level::Unknown);
+}
+
+#[test]
 fn a_node_that_is_not_in_the_datastore_fails_only_by_a_whole_list() {
     let list = |truncated: bool| {
         let list = json!({"source": "x", "truncated": truncated, "items": [{"metadata": {"name": "other"}}]});

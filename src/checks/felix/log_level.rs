@@ -18,7 +18,7 @@ pub(super) fn judge(facts: &Facts<'_>) -> Finding {
     let is_certain =
         facts.datastore.is_none() || matches!(set, Some((_, Origin::Environment | Origin::File)));
     let has_environment =
-        facts.process.as_ref().is_some_and(|process| !process.environment.is_empty());
+        facts.process.as_ref().is_some_and(|process| process.environment.is_some());
     let files: Vec<&str> = facts.log_files().map(|file| file.path.as_str()).take(10).collect();
     let newest = facts.log_files().max_by_key(|file| file.modified).map(|file| file.path.clone());
     let is_debug_seen = facts.log_files().any(|file| {
@@ -47,9 +47,7 @@ pub(super) fn judge(facts: &Facts<'_>) -> Finding {
         return skipped.evidence(json!({"logs": files}));
     }
     if facts.felix.presence.running.is_none() || !has_environment {
-        // What is kept of an environment are the variables that matter: one without any looks as one that was not read.
-        let why = "nothing of Felix's environment, which goes before all else, was seen: it could not be read, or \
-                   names none of Calico's variables";
+        let why = "Felix's environment, which goes before all else, could not be read";
         return finding(
             Level::Unknown,
             format!("from which severity on Felix logs is not known: {why}{place}"),

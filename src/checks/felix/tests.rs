@@ -224,6 +224,19 @@ fn the_severity_is_that_of_the_first_who_sets_it_with_the_commands_that_change_i
 }
 
 #[test]
+fn the_log_level_is_known_where_felixs_environment_was_read_whatever_is_in_it() {
+    for (environment, level) in [(json!({}), Level::Ok), (serde_json::Value::Null, Level::Unknown)]
+    {
+        let processes = json!([{
+            "pid": 412, "hostRoot": true, "state": "S", "startTime": 360_000, "argv": ["calico", "component", "felix"],
+            "environment": environment,
+        }]);
+        let node = Node::well().text("processes.json", &processes.to_string());
+        assert_eq!(one(&node.judge(), LOG_LEVEL).level, level, "{environment}");
+    }
+}
+
+#[test]
 fn a_name_that_is_no_plain_word_is_in_no_command() {
     let node = Node::well().text("host/var/lib/calico/nodename", "x'; reboot; '");
     let finding = one(&node.judge(), LOG_LEVEL);

@@ -20,7 +20,7 @@ pub(super) fn node(network: &Network<'_>) -> Vec<Finding> {
     };
     let known = network.node_addresses();
     if known.is_empty() {
-        let finding = match network.environment {
+        let finding = match network.felix {
             Some(_) => Finding::new(
                 NODE,
                 Level::Unknown,

@@ -1,7 +1,7 @@
 //! Verdicts on tables that are made up: what no test machine has, what could not be read, and how large it may be.
 
 use std::fmt::Write as _;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -133,6 +133,145 @@ fn a_rule_of_a_vrf_and_one_to_networks_of_others_take_nothing() {
     ] {
         is(&with(more), rules::ID, level);
     }
+}
+
+fn text(text: &str) -> Reading {
+    Reading { bytes: text.as_bytes().to_vec(), ..Reading::begin() }
+}
+
+/// A node whose routes lead through tunl0, or another tunnel of this index.
+fn tunnelled(name: &str) -> Evidence {
+    let mut evidence = node(&[route("10.65.1.0/26", 12, 9)], &main_alone());
+    let links = [
+        json!({"index": 2, "name": "eth0", "flags": ["up", "lower_up"], "mtu": 1500}),
+        json!({"index": 9, "name": name, "kind": "ipip", "flags": ["up", "lower_up"], "mtu": 1480}),
+    ];
+    evidence.insert(network::LINKS, table(&[("links", &links)]));
+    evidence
+}
+
+fn counters(received: u64, sent: u64) -> Reading {
+    text(&format!("tunl0: 0 {received} 0 0 0 0 0 0 0 {sent} 0 0 0 0 0 0\n"))
+}
+
+#[test]
+fn a_tunnel_that_only_sends_is_likely_dropped_and_one_that_was_hardly_used_is_not_judged() {
+    let mut evidence = tunnelled("tunl0");
+    is(&evidence, tunnels::ID, Level::Unknown);
+    for (received, sent, level) in [
+        (0, 0, Level::Skip),
+        (0, 99, Level::Skip),
+        (0, 100, Level::Warn),
+        (1, 100_000, Level::Ok),
+        (500, 0, Level::Ok),
+    ] {
+        evidence.insert(network::COUNTERS, counters(received, sent));
+        is(&evidence, tunnels::ID, level);
+    }
+    evidence.insert(network::COUNTERS, Reading::failed(Outcome::Denied, "no"));
+    is(&evidence, tunnels::ID, Level::Unknown);
+    evidence.insert(network::COUNTERS, text("eth0: 1 2 3\n"));
+    is(&evidence, tunnels::ID, Level::Unknown);
+    // Without a route through it, nobody waits for anything.
+    let mut evidence = node(&[], &main_alone());
+    evidence.insert(network::COUNTERS, counters(0, 5_000));
+    is(&evidence, tunnels::ID, Level::Skip);
+}
+
+#[test]
+fn a_tunnel_that_was_answered_once_and_is_no_more_is_found_by_two_looks() {
+    let mut evidence = tunnelled("tunl0");
+    evidence.insert(network::COUNTERS, counters(900, 1_000));
+    for (received, sent, level) in [
+        (900, 1_019, Level::Ok),
+        (900, 1_020, Level::Warn),
+        (901, 1_500, Level::Ok),
+        // Another link of this name.
+        (0, 50, Level::Skip),
+    ] {
+        evidence.insert(network::COUNTERS_LATER, counters(received, sent));
+        let asked = Asked { interval: Some(Duration::from_secs(5)), ..Asked::default() };
+        let found = judge(&evidence, &asked);
+        let finding = found.iter().find(|finding| finding.id == tunnels::ID).unwrap();
+        assert_eq!(finding.level, level, "{finding:#?}");
+        // Nobody asked for it.
+        is(&evidence, tunnels::ID, Level::Ok);
+    }
+}
+
+#[test]
+fn in_a_cloud_that_passes_no_ipip_vxlan_is_what_mends_it() {
+    let mut evidence = tunnelled("tunl0");
+    evidence.insert(network::COUNTERS, counters(0, 5_000));
+    let remedy = |evidence: &Evidence| {
+        let found = judge(evidence, &Asked::default());
+        found.iter().find(|finding| finding.id == tunnels::ID).unwrap().remedy.join("\n")
+    };
+    assert!(!remedy(&evidence).contains("Azure"), "{}", remedy(&evidence));
+    evidence.insert(network::DMI[3], text("7783-7084-3265-9085-8269-3286-77\n"));
+    assert!(remedy(&evidence).contains("Azure passes no IP in IP"), "{}", remedy(&evidence));
+}
+
+#[test]
+fn pods_reached_without_a_tunnel_are_told_of_in_a_cloud_only() {
+    let mut remote = route("10.65.1.0/26", 12, 2);
+    remote["gateway"] = "10.0.0.2".into();
+    let plain = node(&[remote], &main_alone());
+    is(&plain, cloud::ID, Level::Skip);
+    for (index, mark) in [
+        (0, "Amazon EC2\n"),
+        (2, "4.11.amazon\n"),
+        (1, "Google Compute Engine\n"),
+        (3, "7783-7084-3265-9085-8269-3286-77\n"),
+        (1, "OpenStack Nova\n"),
+    ] {
+        let mut evidence = plain.clone();
+        evidence.insert(network::DMI[index], text(mark));
+        is(&evidence, cloud::ID, Level::Info);
+    }
+    let mut evidence = plain.clone();
+    evidence.insert(network::DMI[0], text("Dell Inc.\n"));
+    is(&evidence, cloud::ID, Level::Skip);
+    evidence.insert(network::DMI[0], Reading::failed(Outcome::Denied, "no"));
+    is(&evidence, cloud::ID, Level::Unknown);
+    // Through tunnels, a cloud sees the nodes' own addresses.
+    let mut evidence = tunnelled("tunl0");
+    evidence.insert(network::DMI[0], text("Amazon EC2\n"));
+    is(&evidence, cloud::ID, Level::Skip);
+    let mut evidence = plain;
+    evidence.insert(network::DMI[0], text("Amazon EC2\n"));
+    let felix = json!([{
+        "pid": 412, "hostRoot": true, "state": "S", "argv": ["calico-node", "-felix"],
+        "environment": {"FELIX_AWSSRCDSTCHECK": "Disable"},
+    }]);
+    evidence.insert("processes.json", text(&felix.to_string()));
+    is(&evidence, cloud::ID, Level::Ok);
+}
+
+#[test]
+fn a_full_block_is_told_of_and_an_address_of_anothers_block_beside_it_warns() {
+    let block = |block: &str| {
+        let mut row = route(block, 80, 0);
+        row["type"] = "blackhole".into();
+        row
+    };
+    let mut routes = vec![block("10.65.0.0/30")];
+    routes.extend((0..3).map(|last| route(&format!("10.65.0.{last}/32"), 80, 5)));
+    is(&node(&routes, &main_alone()), addresses::ID, Level::Ok);
+    routes.push(route("10.65.0.3/32", 80, 5));
+    is(&node(&routes, &main_alone()), addresses::ID, Level::Info);
+    // Of no block of anybody's: it was given by hand.
+    routes.push(route("10.99.0.7/32", 80, 5));
+    is(&node(&routes, &main_alone()), addresses::ID, Level::Info);
+    routes.push(route("10.65.1.9/32", 80, 5));
+    let mut remote = route("10.65.1.0/26", 12, 2);
+    remote["gateway"] = "10.0.0.2".into();
+    routes.push(remote);
+    is(&node(&routes, &main_alone()), addresses::ID, Level::Warn);
+    // Where there is room, such an address moved here with its pod.
+    routes.push(block("10.65.7.0/26"));
+    is(&node(&routes, &main_alone()), addresses::ID, Level::Ok);
+    is(&node(&[], &main_alone()), addresses::ID, Level::Skip);
 }
 
 /// Two hundred thousand routes of BIRD's, as the kernel's document has them, and a thousand pods.

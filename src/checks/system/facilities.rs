@@ -28,7 +28,7 @@ const fn nice(
     Need { is_optional: true, ..need(name, modules, options, seen) }
 }
 
-use Seen::{Btf, FileSystem, Link, Match, Nowhere, Target};
+use Seen::{Btf, FileSystem, Link, Match, Nowhere, SetType, Target};
 
 /// iptables of the old kind. Since 6.17 a kernel may have its extensions and not its tables.
 pub(super) const LEGACY: &[Need] = &[
@@ -129,11 +129,11 @@ pub(super) const EBPF: &[Need] = &[
 /// Sets of addresses, for the iptables dataplane.
 pub(super) const IPSET: &[Need] = &[
     need("ip_set", &["ip_set"], &["IP_SET"], Nowhere),
-    need("hash:ip", &["ip_set_hash_ip"], &["IP_SET_HASH_IP"], Nowhere),
-    need("hash:net", &["ip_set_hash_net"], &["IP_SET_HASH_NET"], Nowhere),
-    need("hash:ip,port", &["ip_set_hash_ipport"], &["IP_SET_HASH_IPPORT"], Nowhere),
-    nice("hash:net,net", &["ip_set_hash_netnet"], &["IP_SET_HASH_NETNET"], Nowhere),
-    nice("bitmap:port", &["ip_set_bitmap_port"], &["IP_SET_BITMAP_PORT"], Nowhere),
+    need("hash:ip", &["ip_set_hash_ip"], &["IP_SET_HASH_IP"], SetType("hash:ip")),
+    need("hash:net", &["ip_set_hash_net"], &["IP_SET_HASH_NET"], SetType("hash:net")),
+    need("hash:ip,port", &["ip_set_hash_ipport"], &["IP_SET_HASH_IPPORT"], SetType("hash:ip,port")),
+    nice("hash:net,net", &["ip_set_hash_netnet"], &["IP_SET_HASH_NETNET"], SetType("hash:net,net")),
+    nice("bitmap:port", &["ip_set_bitmap_port"], &["IP_SET_BITMAP_PORT"], SetType("bitmap:port")),
 ];
 
 /// Connection tracking.

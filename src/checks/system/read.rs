@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
+use super::ipset;
 use crate::checks::{Asked, dataplane};
 use crate::collectors::{Node, conntrack, kernel as rows};
 use crate::host::{Evidence, Outcome, Reading};
@@ -64,6 +65,11 @@ pub(super) fn kernel(
         link_kinds: dataplane.links.iter().filter_map(|link| link.kind.clone()).collect(),
         has_btf: text(evidence, rows::BTF)
             .is_some_and(|listing| listed(&listing).any(|name| name == "vmlinux")),
+        set_types: ipset::types(evidence)
+            .unwrap_or_default()
+            .into_iter()
+            .map(|row| (row.r#type, row.revision.is_some()))
+            .collect(),
     }
 }
 

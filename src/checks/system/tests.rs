@@ -271,3 +271,42 @@ fn what_calicoctl_looks_for_in_vain_is_told_and_is_no_failure() {
     assert_eq!(list["vfio-pci"]["calicoctl"], "FAIL");
     assert_eq!(list["xt_set"], json!({"calicoctl": "OK", "found": "module"}));
 }
+
+/// A host whose kernel was asked for its types of sets, with these sets.
+fn with_sets(types: &[serde_json::Value], sets: &[serde_json::Value]) -> Evidence {
+    let mut evidence = Host::new().evidence();
+    let table = crate::checks::tables::tests::table(&[("types", types), ("sets", sets)]);
+    evidence.insert(crate::collectors::netfilter::IPSET_TYPES, table);
+    evidence
+}
+
+#[test]
+fn a_type_of_sets_that_the_kernel_itself_denies_lacks_whatever_its_modules_are_called() {
+    let known = |kind: &str, revision: Option<u64>| json!({"type": kind, "revision": revision, "oldest_revision": revision.map(|_| 0)});
+    let finding = |evidence: &Evidence| {
+        let found = judge(evidence, &Asked::default());
+        found.into_iter().find(|finding| finding.id == IPSET).unwrap()
+    };
+    let well = finding(&with_sets(&[known("hash:ip", Some(6)), known("hash:net", Some(7))], &[]));
+    assert_eq!(well.level, Level::Ok, "{well:#?}");
+    assert_eq!(well.evidence["revisions"]["hash:ip"], json!([0, 6]));
+    let lacking = finding(&with_sets(&[known("hash:ip", None)], &[]));
+    assert_eq!(lacking.level, Level::Fail, "{lacking:#?}");
+    assert!(lacking.summary.contains("hash:ip (the kernel"), "{}", lacking.summary);
+}
+
+#[test]
+fn sets_of_others_that_felix_cannot_make_so_new_are_named() {
+    let set = |name: &str, revision: u64| json!({"name": name, "type": "hash:ip", "family": "ipv4", "revision": revision});
+    let finding = |sets: &[serde_json::Value]| {
+        let found = judge(&with_sets(&[], sets), &Asked::default());
+        found.into_iter().find(|finding| finding.id == IPSET).unwrap()
+    };
+    let own = set("cali40masq-ipam-pools", 5);
+    assert_eq!(finding(&[own.clone(), set("KUBE-CLUSTER-IP", 5)]).level, Level::Ok);
+    let found = finding(&[own, set("KUBE-CLUSTER-IP", 6)]);
+    assert_eq!(found.level, Level::Info, "{found:#?}");
+    assert_eq!(found.evidence["newerSets"], json!(["KUBE-CLUSTER-IP"]));
+    // Felix has none: nothing is to be compared.
+    assert_eq!(finding(&[set("KUBE-CLUSTER-IP", 6)]).level, Level::Ok);
+}

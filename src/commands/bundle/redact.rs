@@ -2,30 +2,33 @@
 //!
 //! The old one is read twice: first what may hold secrets (all but logs) is learned from, so that a secret that stands
 //! in a configuration by its name is found by its value in a log; then each file goes through the rules into the new
-//! bundle as it comes.
+//! bundle as it comes. With `--obfuscate` it is read once more before that, for the names in it.
 
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use anyhow::Context;
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
-use super::Exit;
+use super::{Exit, Misuse};
 use crate::archive;
 use crate::archive::reader::{Contents, Ending, Member};
 use crate::archive::writer::{self, Entry, Writer};
 use crate::bundle::manifest::{self, Again, Tool};
+use crate::bundle::redacted::Redacted;
 use crate::cli;
 use crate::collectors::{self, COLLECTORS, Node};
-use crate::host::Sensitivity;
-use crate::host::bundle::{self, BundleError};
+use crate::commands::pseudonyms::{self, KEY_ID, Pseudonyms, Secret};
+use crate::datastore::Resource;
+use crate::host::bundle::{self, Bundle, BundleError};
+use crate::host::{Evidence, Sensitivity, Tree};
+use crate::obfuscate::Names;
 use crate::output::{self, Output};
 use crate::redact::{Redactor, Secrets, Stream};
 
@@ -34,13 +37,25 @@ const LOGS: &str = "logs/";
 /// The most of one file that is learned from.
 const LEARNED: u64 = 4 << 20;
 /// The most bytes of a manifest.
-const MANIFEST: u64 = 64 << 20;
+const MANIFEST: u64 = 16 << 20;
 /// Bytes of a file that are read at once.
 const CHUNK: usize = 256 << 10;
-/// The most files: no bundle has as many.
+/// The most files, and the most bytes of their paths: no bundle has as many.
 const FILES: usize = 100_000;
+const PATHS: usize = 16 << 20;
 /// The most compressed bytes of one file that wait in memory.
 const HELD: u64 = 8 << 20;
+
+/// Where a bundle has the node's name, calicoctl's too.
+const HOSTNAMES: [&str; 4] = [
+    "hostname",
+    "host/proc/sys/kernel/hostname",
+    "host/etc/hostname",
+    "host/var/lib/calico/nodename",
+];
+/// Where it has the logs of pods, in folders that bear their names, and a list of all such folders.
+const PODS: &str = "logs/pods";
+const PODS_LISTING: &str = "logs/pods_listing";
 
 /// What comes of the old bundle.
 enum Piece {
@@ -70,36 +85,54 @@ pub(super) async fn run(args: &cli::BundleRedact, output: Output) -> anyhow::Res
         tool: Tool::this(),
         values: u64::try_from(secrets.len()).unwrap_or(u64::MAX),
     };
-    let redactor = Arc::new(Redactor::new(&secrets));
+    let pseudonyms = if args.obfuscate {
+        let names = names(args.old.clone()).await?;
+        let key = args.obfuscation_key.as_deref();
+        Some(Secret::begin(&args.new, key, args.force)?.pseudonyms(&names))
+    } else {
+        None
+    };
+    let redactor = match &pseudonyms {
+        Some(pseudonyms) => pseudonyms.redactor(secrets),
+        None => Redactor::new(&secrets),
+    };
     let file = archive::Output::create(&args.new, args.force)?;
     let mut writer = Writer::new(file, 1, writer::DEFAULT_LEVEL);
     let (sender, mut pieces) = mpsc::channel(4);
     let old = args.old.clone();
     let reading = spawn_blocking(move || send(&old, &sender));
-    let written = write(&mut writer, &redactor, &mut pieces, &again).await;
+    let written = write(&mut writer, &redactor, pseudonyms.as_ref(), &mut pieces, &again).await;
     // Whoever still sends is told that nobody listens.
     drop(pieces);
     let contents = reading.await.context("failed to read the bundle")??;
     let redone = written?;
     let bytes = writer.finish().await?;
+    if let Some(pseudonyms) = pseudonyms {
+        output.note(&pseudonyms.write_map()?);
+    }
 
-    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut counts: BTreeMap<String, u64> = BTreeMap::new();
     for (rule, count) in redone.values().flat_map(|redone| &redone.redactions) {
-        *counts.entry(rule).or_default() += count;
+        *counts.entry(rule.clone()).or_default() += count;
     }
     let is_whole = contents.ending == Ending::Whole && contents.refused_total == 0;
     if !is_whole {
         output.note("note: the old bundle is not whole, or not all of it is what a bundle holds: the new one has what could be read");
     }
-    if output.format.is_document() {
-        let report = json!({
-            "schemaVersion": 1, "bundle": args.new, "files": redone.len(), "bytes": bytes,
-            "learned": again.values, "redactions": counts, "whole": is_whole,
-        });
-        output.print(&output::document(&report, output.format)?)?;
+    let report = Redacted {
+        schema_version: 1,
+        bundle: args.new.display().to_string(),
+        files: redone.len(),
+        bytes,
+        learned: again.values,
+        redactions: counts,
+        whole: is_whole,
+    };
+    output.print(&if output.format.is_document() {
+        output::document(&report, output.format)?
     } else {
-        output.print(&output::bundle::redacted(&args.new, redone.len(), &counts, output))?;
-    }
+        output::bundle::redacted(&report, output)
+    })?;
     Ok(if is_whole { Exit::Well } else { Exit::Wrong })
 }
 
@@ -116,6 +149,51 @@ fn learn(old: &std::path::Path) -> Result<Secrets, BundleError> {
         ControlFlow::Continue(())
     })?;
     Ok(secrets)
+}
+
+/// The names in the bundle that are replaced.
+async fn names(old: PathBuf) -> anyhow::Result<Names> {
+    let bundle = spawn_blocking(move || Bundle::open(&old)).await.context("failed to look")??;
+    if bundle.manifest_json().is_some_and(is_obfuscated) {
+        let refusal =
+            "the bundle is obfuscated already: pseudonyms of pseudonyms tell nobody anything";
+        return Err(Misuse::new(refusal).into());
+    }
+    let mut names = pseudonyms::no_names();
+    let first = collectors::FIRST.iter();
+    let first: Evidence = first.map(|row| (row.path().into_owned(), bundle.read(row))).collect();
+    for name in [bundle.node().unwrap_or_default(), &Node::from_evidence(&first).name] {
+        names.learn_node(name);
+    }
+    for path in HOSTNAMES {
+        names.learn_node(&bundle.at(path).text());
+    }
+    for file in bundle.files().filter(|file| pseudonyms::names_nodes(file.path)) {
+        pseudonyms::learn_file(file.path, &bundle.at(file.path).text(), &mut names);
+    }
+    let pods = Tree { name: PODS.into(), ..Tree::new("/var/log/pods", &["**"]) };
+    for found in bundle.list(&pods).found {
+        if let Some(folder) = found.path.iter().next() {
+            names.learn_pod_folder(&folder.to_string_lossy());
+        }
+    }
+    for line in bundle.at(PODS_LISTING).text().lines() {
+        names.learn_pod_folder(line.splitn(6, ' ').nth(5).unwrap_or_default());
+    }
+    pseudonyms::learn_nodes(&bundle.at(Resource::Nodes.path()).bytes, &mut names);
+    Ok(names)
+}
+
+/// Whether a manifest says that its bundle holds pseudonyms.
+fn is_obfuscated(manifest: &[u8]) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Opening {
+        #[serde(default)]
+        options: Value,
+    }
+    manifest::is_bearable(manifest)
+        && serde_json::from_slice::<Opening>(manifest)
+            .is_ok_and(|manifest| manifest.options.get(KEY_ID).is_some())
 }
 
 /// Sends the old bundle as it is read.
@@ -155,17 +233,22 @@ fn send_file(member: &Member, data: &mut dyn Read, pieces: &mpsc::Sender<Piece>)
 async fn write(
     writer: &mut Writer,
     redactor: &Redactor,
+    pseudonyms: Option<&Pseudonyms>,
     pieces: &mut mpsc::Receiver<Piece>,
     again: &Again,
 ) -> anyhow::Result<BTreeMap<String, Redone>> {
     let public = public();
+    let mut paths = 0;
     let mut redone = BTreeMap::new();
     let mut manifest: Option<Value> = None;
     while let Some(piece) = pieces.recv().await {
         match piece {
             Piece::Manifest(json) => {
-                let Ok(mut read) = serde_json::from_slice::<Value>(&json) else { continue };
+                let Some(mut read) = parse(&json) else { continue };
                 conceal(&mut read, redactor);
+                if let Some(pseudonyms) = pseudonyms {
+                    pseudonyms.note(&mut read["options"]);
+                }
                 if manifest.is_none() {
                     // A bundle opens with what is known, so that one that is cut explains itself.
                     writer.add(manifest::PATH, opening(&read)?, again.time).await?;
@@ -177,6 +260,8 @@ async fn write(
                 if redone.contains_key(&member.path) && member.path != "summary.txt" => {}
             Piece::Begin(member) => {
                 anyhow::ensure!(redone.len() < FILES, "the bundle has more than {FILES} files");
+                paths += member.path.len();
+                anyhow::ensure!(paths <= PATHS, "the bundle has too many long paths");
                 let is_public = public.iter().any(|path| lies_beneath(&member.path, path));
                 let stream =
                     if is_public { redactor.stream_values_only() } else { redactor.stream() };
@@ -240,9 +325,17 @@ async fn file(
     Ok(Redone { path, bytes, was, sha256, redactions })
 }
 
+/// A manifest, if it is one and takes no more memory than one should.
+fn parse(json: &[u8]) -> Option<Value> {
+    let parsed = || serde_json::from_slice::<Value>(json).ok().filter(Value::is_object);
+    if manifest::is_bearable(json) { parsed() } else { None }
+}
+
 /// The manifest with which a bundle opens: nothing of its items.
 fn opening(manifest: &Value) -> serde_json::Result<Vec<u8>> {
-    let mut opening = manifest.clone();
+    let fields = manifest.as_object().into_iter().flatten().filter(|(name, _)| *name != "items");
+    let mut opening: Value =
+        fields.map(|(name, value)| (name.clone(), value.clone())).collect::<Map<_, _>>().into();
     opening["items"] = json!([]);
     opening["finished"] = Value::Null;
     opening["complete"] = Value::Bool(false);

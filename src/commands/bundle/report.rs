@@ -20,8 +20,7 @@ use crate::output::{self, Output};
 pub(super) async fn run(args: &cli::BundleReport, output: Output) -> anyhow::Result<Exit> {
     let (host, report, status) = look(&args.file).await?;
     let bundle = Host::as_bundle(&host).context("only of a bundle a report can be made")?;
-    let manifest = bundle.manifest_json().and_then(|text| serde_json::from_slice(text).ok());
-    let manifest: Option<Manifest> = manifest;
+    let manifest = bundle.manifest_json().and_then(|text| Manifest::parse(text).ok());
     let links = links(bundle);
     let logs = logs::Summary::parse(&bundle.at(logs::PATH).bytes);
     let page = Page {

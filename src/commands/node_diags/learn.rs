@@ -13,10 +13,10 @@ use futures_util::StreamExt;
 use tokio::time::{Instant, timeout_at};
 
 use super::environment;
-use super::obfuscation::names_nodes;
 use crate::bundle::manifest::{Learning, Unread};
 use crate::collect;
 use crate::collectors::{self, COLLECTORS, Node};
+use crate::commands::pseudonyms::names_nodes;
 use crate::host::{Artifact, Host, Outcome, Reading, Sensitivity, Source, Tree};
 use crate::redact::Secrets;
 
@@ -155,7 +155,7 @@ impl Reader<'_> {
             let reason = reading.reason.clone().unwrap_or_default();
             self.unread(file.describe(), reading.outcome, reason);
         }
-        if names_nodes(&file) {
+        if names_nodes(&file.path()) {
             let mut learned = self.learned.lock().unwrap_or_else(PoisonError::into_inner);
             learned.named.push((file, reading));
         }

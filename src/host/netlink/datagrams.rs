@@ -35,7 +35,7 @@ const AHEAD: usize = 8;
 type Received = Result<Vec<u8>, Errno>;
 
 /// Gives the datagram that answers a question.
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub(super) type Script = std::rc::Rc<dyn Fn(&[u8]) -> Result<Vec<u8>, Errno>>;
 
 /// The answer to one question.
@@ -51,7 +51,7 @@ pub(super) struct Datagrams<'a> {
 /// Whoever answers.
 enum Peer {
     Kernel(Arc<OwnedFd>),
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     Script(Script, Vec<u8>),
 }
 
@@ -64,7 +64,7 @@ impl<'a> Datagrams<'a> {
     }
 
     /// Puts a question to someone else.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn play(script: Script, message: &[u8], buffer: &'a mut [u8]) -> Self {
         Self { peer: Peer::Script(script, message.to_vec()), buffer, count: 0, ahead: None }
     }
@@ -89,7 +89,7 @@ impl<'a> Datagrams<'a> {
         match (&self.ahead, &self.peer) {
             (Some((_, last)), _) => Ok(last),
             (None, Peer::Kernel(socket)) => receive(socket, self.buffer),
-            #[cfg(test)]
+            #[cfg(any(test, fuzzing))]
             (None, Peer::Script(answer, question)) => {
                 let bytes = answer(question)?;
                 let room = self.buffer.get_mut(..bytes.len()).ok_or(Errno::EMSGSIZE)?;

@@ -11,7 +11,9 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
+use nix::errno::Errno;
 use serde::Serialize;
+use serde_json::json;
 
 use super::attributes::{INET, INET6, attributes, hardware, ip, ip_protocol, name, network_number};
 use super::document::Document;
@@ -115,6 +117,84 @@ const FLAG_COUNTERS: u64 = 1 << 3;
 const FLAG_COMMENT: u64 = 1 << 4;
 const FLAG_FORCEADD: u64 = 1 << 5;
 const FLAG_SKBINFO: u64 = 1 << 6;
+
+/// `IPSET_CMD_TYPE`.
+const TYPE: u8 = 13;
+/// The oldest revision of a type that the kernel still has (`IPSET_ATTR_REVISION_MIN`).
+const ATTR_REVISION_MIN: u16 = 10;
+
+/// Types of sets that Felix makes, and the module that has each.
+const TYPES: [(&str, &str); 5] = [
+    ("hash:ip", "ip_set_hash_ip"),
+    ("hash:net", "ip_set_hash_net"),
+    ("hash:ip,port", "ip_set_hash_ipport"),
+    ("hash:net,net", "ip_set_hash_netnet"),
+    ("bitmap:port", "ip_set_bitmap_port"),
+];
+
+/// Which of [`TYPES`] may be asked for, a bit each: the kernel loads the module of a type that it is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SetTypes(u8);
+
+impl SetTypes {
+    /// Those whose module is there.
+    pub fn with(is_loaded: impl Fn(&str) -> bool) -> Self {
+        let bits = TYPES.iter().enumerate().filter(|(_, (_, module))| is_loaded(module));
+        Self(bits.fold(0, |all, (bit, _)| all | 1 << bit))
+    }
+}
+
+/// What the kernel says of a type.
+#[derive(Debug, Default, Serialize)]
+struct Known {
+    r#type: &'static str,
+    revision: Option<u64>,
+    oldest_revision: Option<u64>,
+}
+
+/// Writes `types`, and `sets` as far as their type and revision goes.
+pub(super) fn write_types(
+    wanted: SetTypes,
+    kernel: &mut Kernel,
+    document: &mut Document,
+) -> Result<(), Trouble> {
+    document.list("types");
+    for (bit, (name_of_type, _)) in TYPES.into_iter().enumerate() {
+        if wanted.0 & 1 << bit == 0 {
+            continue;
+        }
+        let mut row = Known { r#type: name_of_type, ..Known::default() };
+        // The kernel's names end with a zero byte. IPv4 will do: each of these types is of both families.
+        let question = Netfilter::new(SUBSYSTEM, TYPE, false, INET)
+            .with(ATTR_PROTOCOL, &[PROTOCOL])
+            .with(ATTR_TYPENAME, &[name_of_type.as_bytes(), b"\0"].concat())
+            .with(ATTR_FAMILY, &[INET]);
+        let asked = kernel.ask("IPSET_CMD_TYPE", &question, |message| {
+            for (kind, value) in attributes(message) {
+                match kind {
+                    ATTR_REVISION => row.revision = network_number(value),
+                    ATTR_REVISION_MIN => row.oldest_revision = network_number(value),
+                    _ => {}
+                }
+            }
+            Ok(())
+        });
+        match asked {
+            // IPSET_ERR_FIND_TYPE, which no other part of the kernel has: it knows no such type.
+            Ok(()) | Err(Trouble::Refused(_, Errno::ENOENT | Errno::UnknownErrno)) => {}
+            Err(trouble) => return Err(trouble),
+        }
+        document.row(&row)?;
+    }
+    document.list("sets");
+    let headers = Netfilter::new(SUBSYSTEM, LIST, true, INET)
+        .with(ATTR_PROTOCOL, &[PROTOCOL])
+        .with(ATTR_FLAGS, &ONLY_HEADERS.to_be_bytes());
+    kernel.ask("IPSET_CMD_LIST", &headers, |message| {
+        let Set { name, r#type, family, revision, .. } = header(message);
+        document.row(&json!({"name": name, "type": r#type, "family": family, "revision": revision}))
+    })
+}
 
 /// Writes `sets` and `members`.
 pub(super) fn write(kernel: &mut Kernel, document: &mut Document) -> Result<(), Trouble> {

@@ -11,7 +11,7 @@ use netlink_bindings::nlctrl;
 use netlink_bindings::traits::{NetlinkRequest, Protocol};
 use nix::errno::Errno;
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub(super) use super::datagrams::Script;
 use super::datagrams::{BUFFER, Datagrams};
 
@@ -82,7 +82,7 @@ pub(super) struct Kernel<'a> {
     /// The generic netlink family that was looked up last.
     family: Option<(&'static [u8], u16)>,
     /// What is answered to a question in place of the kernel's answer.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) script: Option<Script>,
 }
 
@@ -109,7 +109,7 @@ impl<'a> Kernel<'a> {
             buffer: vec![0; BUFFER],
             interrupted: false,
             family: None,
-            #[cfg(test)]
+            #[cfg(any(test, fuzzing))]
             script: None,
         }
     }
@@ -145,9 +145,9 @@ impl<'a> Kernel<'a> {
         let ack = if wanted & NLM_F_DUMP == NLM_F_DUMP { 0 } else { NLM_F_ACK };
         let message = encode(kind, wanted | NLM_F_REQUEST | ack, request.payload())
             .ok_or(Trouble::Malformed("the question is too long"))?;
-        #[cfg(not(test))]
+        #[cfg(not(any(test, fuzzing)))]
         let answer = Datagrams::ask(protocol, &message, &mut self.buffer);
-        #[cfg(test)]
+        #[cfg(any(test, fuzzing))]
         let answer = match &self.script {
             Some(script) => Ok(Datagrams::play(script.clone(), &message, &mut self.buffer)),
             None => Datagrams::ask(protocol, &message, &mut self.buffer),

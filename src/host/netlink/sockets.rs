@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! {"protocol":"tcp","family":"ipv4","state":"established","local":"10.0.0.1","local_port":179,"remote":"10.0.0.2",
-//!  "remote_port":41234,"dev":null,"uid":0,"inode":4711,"receive_queue":0,"send_queue":0,
+//!  "remote_port":41234,"dev":null,"uid":0,"inode":4711,"receive_queue":0,"send_queue":0,"retransmits":null,
 //!  "processes":[{"pid":811,"name":"bird"}]}
 //! ```
 
@@ -33,8 +33,13 @@ struct Socket<'a> {
     inode: Option<u32>,
     receive_queue: u32,
     send_queue: u32,
+    retransmits: Option<u8>,
     processes: Option<&'a [Owner]>,
 }
+
+/// `idiag_timer` of a socket that waits for an acknowledgement (`sock_diag(7)`). Of other timers the count is one of
+/// keep-alives or of probes of a closed window.
+const RETRANSMIT_TIMER: u8 = 1;
 
 /// `TCP_*` of the kernel's `enum`.
 const fn state_name(number: u8) -> Option<&'static str> {
@@ -130,6 +135,8 @@ fn row<'a>(
         inode,
         receive_queue: header.rqueue,
         send_queue: header.wqueue,
+        retransmits: (protocol == "tcp" && header.timer == RETRANSMIT_TIMER)
+            .then_some(header.retrans),
         processes: match inode {
             Some(inode) => owners.of(inode),
             None => Some(&[]),

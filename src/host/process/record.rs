@@ -116,7 +116,7 @@ impl Reader {
             argv,
             exe: None,
             container: None,
-            environment: BTreeMap::new(),
+            environment: None,
         };
         if may_be_agent {
             self.complete(&folder, &mut process)?;
@@ -135,9 +135,8 @@ impl Reader {
         process.container =
             read_optional(folder, "cgroup", MAX_FILE)?.as_deref().and_then(container);
         process.exe = read_link(folder, c"exe");
-        if let Some(environment) = read_optional(folder, "environ", MAX_ENVIRONMENT)? {
-            process.environment = variables(&environment);
-        }
+        process.environment = read_optional(folder, "environ", MAX_ENVIRONMENT)?
+            .map(|environment| variables(&environment));
         Ok(())
     }
 }

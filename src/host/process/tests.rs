@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
@@ -78,7 +79,18 @@ async fn an_agent_is_read_with_all_that_tells_where_it_runs() {
     assert!(process.host_root);
     assert_eq!(process.exe.as_deref(), Some("/bin/bird"));
     assert_eq!(process.container.as_deref(), Some("cri-ab12"));
-    assert_eq!(process.environment, [("NODENAME".to_owned(), "node-1".to_owned())].into());
+    assert_eq!(process.environment, Some([("NODENAME".to_owned(), "node-1".to_owned())].into()));
+}
+
+#[tokio::test]
+async fn an_environment_that_was_read_and_names_nothing_of_calicos_is_not_one_that_was_not_read() {
+    let machine = Machine::new()
+        .with(433, "/bin/bird\0-R\0")
+        .file(433, "environ", "HOME=/root\0")
+        .with(434, "/bin/bird6\0-R\0");
+    let (_, table) = machine.scan(Extent::Agents).await;
+    let environments: Vec<_> = table.into_iter().map(|process| process.environment).collect();
+    assert_eq!(environments, [Some(BTreeMap::new()), None]);
 }
 
 #[tokio::test]
@@ -239,5 +251,5 @@ async fn a_process_of_this_machine_is_found() {
     assert_eq!(process.uid, nix::unistd::geteuid().as_raw());
     assert_eq!(process.host_root, nix::unistd::geteuid().is_root());
     assert!(process.exe.as_deref().unwrap().starts_with('/'));
-    assert_eq!(process.environment, [("NODENAME".to_owned(), "node-1".to_owned())].into());
+    assert_eq!(process.environment, Some([("NODENAME".to_owned(), "node-1".to_owned())].into()));
 }

@@ -69,4 +69,10 @@ proptest::proptest! {
         let _ = string(&bytes);
         let _ = string_list(&bytes);
     }
+
+    #[test]
+    fn a_list_that_was_joined_is_the_same_list(list in proptest::collection::vec("[ -~\t\n\r\u{e9}]{1,8}", 0..6)) {
+        let list: Vec<Vec<u8>> = list.into_iter().map(String::into_bytes).collect();
+        proptest::prop_assert_eq!(string_list(&join_strings(&list)), Some(list));
+    }
 }

@@ -1,6 +1,6 @@
 //! What BGP itself said: BIRD's last error, where it is one of the protocol's and still stands.
 
-use super::super::Verdict;
+use super::super::{Verdict, unacknowledged};
 use super::Case;
 use crate::bgp::looks::Outcome;
 
@@ -120,6 +120,22 @@ impl Case<'_> {
     }
 
     fn hold_timer(&self, who: Who) -> Verdict {
+        let left = unacknowledged::of_ended(self.facts, self.peer, self.port);
+        if let Some(socket) = left.filter(|_| who == Who::Peer) {
+            let bytes = socket.send_queue;
+            let [ping, mend] = unacknowledged::remedies(self.address);
+            return Verdict::likely(
+                "path-mtu",
+                format!(
+                    "the peer heard nothing of this node for the hold time and could say so, and of what was sent to it {bytes} \
+                     bytes are still sent again: large packets do not arrive"
+                ),
+            )
+            .fact("sendQueue", bytes)
+            .fact("retransmits", socket.retransmits)
+            .remedy(ping)
+            .remedy(mend);
+        }
         let silent = self
             .connection()
             .is_some_and(|it| it.outcome == Outcome::Connected && it.said.is_none());
