@@ -10,8 +10,7 @@ mod nodename;
 mod plugins;
 mod token;
 
-use serde::Deserialize;
-
+use super::tables::{self, Link};
 use super::{Asked, Check, Finding, Kind, Level};
 use crate::cni::credentials::PATH as CREDENTIALS;
 use crate::cni::{FOLDERS, Network, Plugin, is_configuration};
@@ -135,21 +134,6 @@ struct Facts<'a> {
     links: Option<Vec<Link>>,
 }
 
-#[derive(Deserialize)]
-struct Link {
-    name: String,
-    kind: Option<String>,
-    mtu: Option<u64>,
-    #[serde(default)]
-    flags: Vec<String>,
-}
-
-impl Link {
-    fn is_up(&self) -> bool {
-        self.flags.iter().any(|flag| flag == "up")
-    }
-}
-
 fn judge(evidence: &Evidence, _: &Asked) -> Vec<Finding> {
     let facts = Facts::read(evidence);
     vec![
@@ -189,7 +173,7 @@ impl<'a> Facts<'a> {
             felix: felix.presence.running,
             makes_network: variable("CALICO_NETWORKING_BACKEND").as_deref() != Some("none"),
             named: variable("NODENAME").filter(|name| !name.is_empty()),
-            links: links(evidence),
+            links: tables::all(evidence, LINKS, "links").ok(),
         }
     }
 
@@ -233,15 +217,6 @@ fn files<'a>(evidence: &'a Evidence, folder: &str) -> Vec<File<'a>> {
         File { name, reading, network }
     });
     files.collect()
-}
-
-fn links(evidence: &Evidence) -> Option<Vec<Link>> {
-    #[derive(Deserialize)]
-    struct Links {
-        links: Vec<Link>,
-    }
-    let reading = evidence.get(LINKS).filter(|reading| reading.outcome == Outcome::Ok)?;
-    serde_json::from_slice(&reading.bytes).ok().map(|Links { links }| links)
 }
 
 /// Why something was not read, in words.

@@ -10,8 +10,7 @@ mod load;
 mod others;
 mod proxy;
 
-use serde::Deserialize;
-
+use super::tables::{self, Link};
 use super::{Asked, Check, Finding, Kind, Level};
 use crate::collectors::{self, Rows};
 use crate::felix::settings::Settings;
@@ -285,29 +284,14 @@ fn read_rules(evidence: &Evidence) -> (Rules, Vec<String>) {
     (rules, unknown)
 }
 
-#[derive(Deserialize)]
-struct Link {
-    name: String,
-    kind: Option<String>,
-    #[serde(default)]
-    flags: Vec<String>,
-}
-
 /// The links of pods that are up.
 fn pods(evidence: &Evidence, prefix: &str) -> Option<Vec<String>> {
-    #[derive(Deserialize)]
-    struct Links {
-        links: Vec<Link>,
-    }
-    let reading = evidence.get(LINKS).filter(|reading| reading.outcome == Outcome::Ok)?;
-    let Links { links } = serde_json::from_slice(&reading.bytes).ok()?;
+    let links: Vec<Link> = tables::all(evidence, LINKS, "links").ok()?;
     // Felix takes several prefixes, between commas.
     let is_pod = |name: &str| prefix.split(',').any(|it| !it.is_empty() && name.starts_with(it));
-    let pods = links.into_iter().filter(|link| {
-        link.kind.as_deref() == Some("veth")
-            && link.flags.iter().any(|flag| flag == "up")
-            && is_pod(&link.name)
-    });
+    let pods = links
+        .into_iter()
+        .filter(|link| link.kind.as_deref() == Some("veth") && link.is_up() && is_pod(&link.name));
     Some(pods.map(|link| link.name).collect())
 }
 

@@ -50,13 +50,13 @@ pub(super) fn judge(facts: &Facts<'_>) -> Finding {
         .filter(|link| TUNNELS.contains(&link.name.as_str()) && link.is_up() && link.mtu.is_some())
         .collect();
     let narrowest = tunnels.iter().min_by_key(|link| link.mtu);
-    let bound = narrowest.and_then(|link| link.mtu);
+    let bound = narrowest.and_then(|link| link.mtu).map(u64::from);
     let pods: Vec<&Link> = links
         .filter(|link| link.name.starts_with("cali") && link.kind.as_deref() == Some("veth"))
         .collect();
     let too_wide: Vec<&str> = pods
         .iter()
-        .filter(|pod| bound.is_some_and(|bound| pod.mtu.is_some_and(|mtu| mtu > bound)))
+        .filter(|pod| bound.is_some_and(|bound| pod.mtu.is_some_and(|mtu| u64::from(mtu) > bound)))
         .map(|pod| pod.name.as_str())
         .collect();
     let felix = if let Found::Bytes(bytes) = found { Some(bytes) } else { None };

@@ -17,7 +17,7 @@ fn node() -> Evidence {
     put(&mut evidence, "host/etc/cni/net.d/10-calico.conflist", CONFLIST);
     put(&mut evidence, LISTING, "");
     put(&mut evidence, PROCESSES, "[]");
-    put(&mut evidence, LINKS, r#"{"links":[]}"#);
+    put(&mut evidence, LINKS, "{\"source\":\"RTM\",\n\"links\":[]}");
     put(&mut evidence, MTU_FILE, "1450");
     put(&mut evidence, status::NODENAME, "node-1");
     for (path, _) in plugins::LISTINGS {

@@ -24,7 +24,7 @@ fn node(chains: &str, rules: &str) -> Evidence {
     for (_, names, _) in LEGACY {
         evidence.insert(names, Reading::failed(Outcome::Missing, "no such file"));
     }
-    put(&mut evidence, LINKS, r#"{"links":[]}"#);
+    put(&mut evidence, LINKS, "{\"source\":\"RTM\",\n\"links\":[]}");
     put(&mut evidence, lock::PATH, r#"{"path":"/run/xtables.lock","exists":false,"locks":[]}"#);
     put(&mut evidence, status::PROCESSES, "[]");
     evidence

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use serde::Deserialize;
 
 use crate::checks::Asked;
-use crate::checks::network::pod_prefixes;
+use crate::checks::network::{ADDRESSES, LINKS, pod_prefixes};
+use crate::checks::tables::{self, Address};
 use crate::collectors::Node;
 use crate::host::{Evidence, Outcome};
 use crate::networkmanager::config::Config;
@@ -51,12 +52,6 @@ pub(super) struct Subject {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Links {
-    links: Vec<Link>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
 struct Link {
     index: i32,
     name: Option<String>,
@@ -64,19 +59,6 @@ struct Link {
     flags: Vec<String>,
     master: Option<String>,
     permanent_mac: Option<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Addresses {
-    addresses: Vec<Address>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Address {
-    dev: Option<String>,
-    address: Option<String>,
 }
 
 /// udev's database, as far as it was read.
@@ -100,7 +82,7 @@ impl Subjects {
     /// The interfaces that the user named, or Calico's.
     pub(super) fn find(evidence: &Evidence, asked: &Asked) -> Self {
         let prefixes = pod_prefixes(evidence);
-        let links = links(evidence);
+        let links: Option<Vec<Link>> = tables::all(evidence, LINKS, "links").ok();
         let in_use = in_use(evidence, links.as_deref().unwrap_or_default());
         let udev = udev(evidence);
         let names: Vec<String> = names(evidence, links.as_deref());
@@ -142,12 +124,6 @@ impl Subjects {
     }
 }
 
-fn links(evidence: &Evidence) -> Option<Vec<Link>> {
-    let reading = evidence.get("network/links.json")?;
-    let links: Links = serde_json::from_slice(&reading.bytes).ok()?;
-    (reading.outcome == Outcome::Ok).then_some(links.links)
-}
-
 /// The names of all interfaces: the kernel's links, or else its table of interfaces.
 fn names(evidence: &Evidence, links: Option<&[Link]>) -> Vec<String> {
     match links {
@@ -158,18 +134,13 @@ fn names(evidence: &Evidence, links: Option<&[Link]>) -> Vec<String> {
 
 /// The interfaces that are up and have an address that counts, or are part of another; `None`: not known.
 fn in_use(evidence: &Evidence, links: &[Link]) -> Option<BTreeSet<String>> {
-    let reading = evidence.get("network/addresses.json")?;
-    let addresses: Addresses = serde_json::from_slice(&reading.bytes).ok()?;
-    if reading.outcome != Outcome::Ok {
-        return None;
-    }
+    let addresses: Vec<Address> = tables::all(evidence, ADDRESSES, "addresses").ok()?;
     let is_link_local = |address: &str| {
         address
             .parse::<std::net::Ipv6Addr>()
             .is_ok_and(|address| (address.segments()[0] & 0xffc0) == 0xfe80)
     };
     let with_address: BTreeSet<&str> = addresses
-        .addresses
         .iter()
         .filter(|it| it.address.as_deref().is_some_and(|address| !is_link_local(address)))
         .filter_map(|it| it.dev.as_deref())

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::devices::{Subject, Subjects};
 use super::files;
+use crate::checks::tables::{self, Rule};
 use crate::checks::{Finding, Level};
 use crate::host::{Evidence, Outcome, Reading};
 use crate::netplan::Definitions;
@@ -143,17 +144,12 @@ fn networkd(evidence: &Evidence, subjects: &Subjects) -> Finding {
 /// and 30400 and what comes after each.
 fn cloud_setup(evidence: &Evidence) -> Finding {
     const ID: &str = "networkmanager.cloud-setup";
-    let rules = evidence
-        .get("network/rules.json")
-        .filter(|reading| reading.outcome == Outcome::Ok)
-        .and_then(|reading| serde_json::from_slice::<Value>(&reading.bytes).ok());
-    let Some(Value::Array(rules)) = rules.and_then(|mut it| it.get_mut("rules").map(Value::take))
-    else {
+    let Ok(rules) = tables::all::<Rule>(evidence, "network/rules.json", "rules") else {
         return Finding::new(ID, Level::Unknown, "the kernel's rules could not be read");
     };
-    let found: Vec<(u64, u64)> = rules
+    let found: Vec<(u32, u32)> = rules
         .iter()
-        .filter_map(|rule| Some((rule.get("priority")?.as_u64()?, rule.get("table")?.as_u64()?)))
+        .map(|rule| (rule.priority, rule.table))
         .filter(|(priority, table)| {
             (30200..30600).contains(priority) && (30200..30600).contains(table)
         })

@@ -1,6 +1,7 @@
 //! Verdicts on evidence that is made up.
 
 use super::*;
+use crate::checks::tables::tests::table;
 use crate::host::Reading;
 
 const CALICO: &str = "[keyfile]\nunmanaged-devices=interface-name:cali*;interface-name:tunl*\n";
@@ -20,11 +21,11 @@ fn node(files: &[(&str, &str)]) -> Evidence {
     let usual = [
         ("networkmanager/version", "1.42.4\n"),
         ("networkmanager/dbus.json", "{\"running\":false}"),
-        ("network/rules.json", "{\"rules\":[]}"),
-        ("network/addresses.json", "{\"addresses\":[]}"),
+        ("network/rules.json", "{\"source\":\"RTM\",\n\"rules\":[]}"),
+        ("network/addresses.json", "{\"source\":\"RTM\",\n\"addresses\":[]}"),
         (
             "network/links.json",
-            "{\"links\":[{\"index\":7,\"name\":\"cali1\",\"kind\":\"veth\",\"flags\":[\"up\"]}]}",
+            "{\"source\":\"RTM\",\n\"links\":[\n{\"index\":7,\"name\":\"cali1\",\"kind\":\"veth\",\"flags\":[\"up\"]}\n]}",
         ),
     ];
     let there = usual.iter().chain(files).map(|(path, it)| ((*path).to_owned(), text(it)));
@@ -189,7 +190,7 @@ fn ten_thousand_interfaces_are_judged_in_no_time() {
         .collect();
     let view = json!({"running": true, "uid": 0, "networkingEnabled": true, "devices": devices});
     let evidence = node(&[
-        ("network/links.json", &json!({"links": links}).to_string()),
+        ("network/links.json", &table(&[("links", &links)]).text()),
         ("networkmanager/dbus.json", &view.to_string()),
     ]);
     let started = std::time::Instant::now();
