@@ -6,6 +6,7 @@ mod environment;
 mod files;
 mod fuse;
 mod hangs;
+mod journal;
 mod limits;
 mod output;
 mod untouched;
@@ -18,6 +19,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
+
+use crate::root::Root;
 
 /// The built program.
 const CALIVET: &str = env!("CARGO_BIN_EXE_calivet");
@@ -210,4 +213,20 @@ fn every_test_that_the_threat_model_names_is_there() {
     for row in rows.filter(|row| !row.ends_with("| tests |")) {
         assert!(row.split('`').any(|word| is_test(&word)), "{row}");
     }
+}
+
+/// A root with these programs of this machine and the libraries that they are linked with.
+fn with_programs(programs: &[&str]) -> Root {
+    let root = Root::new();
+    for program in programs {
+        let ldd = Command::new("ldd").arg(fs::canonicalize(program).unwrap()).output().unwrap();
+        let libraries = String::from_utf8(ldd.stdout).unwrap();
+        let files = libraries.split_ascii_whitespace().filter(|word| word.starts_with('/'));
+        for file in files.chain([*program]) {
+            let copy = root.at(file);
+            fs::create_dir_all(copy.parent().unwrap()).unwrap();
+            fs::copy(fs::canonicalize(file).unwrap(), copy).unwrap();
+        }
+    }
+    root
 }

@@ -42,6 +42,7 @@ mod networkmanager;
 mod node_diags;
 mod node_status;
 mod obfuscation;
+mod packaging;
 mod programs;
 mod root;
 mod run;

@@ -114,7 +114,7 @@ impl<'a> Facts<'a> {
         let status = status::node_status(now.unwrap_or_default(), evidence);
         let node = status.node.unwrap_or_default();
         let mut settings = Settings::default();
-        settings.environment(process.iter().flat_map(Process::variables));
+        settings.environment(process.iter().flat_map(processes::Process::variables));
         if let Some(file) = evidence.get("host/etc/calico/felix.cfg") {
             settings.file(&file.text());
         }

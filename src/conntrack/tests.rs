@@ -1,4 +1,6 @@
 use super::log::{TableFull, table_full};
+use std::fmt::Write as _;
+
 use super::*;
 
 /// The columns of Linux 3.10 (RHEL 7) and of 4.18 (RHEL 8): `net/netfilter/nf_conntrack_standalone.c`.
@@ -142,7 +144,8 @@ proptest::proptest! {
         let look = |steps: usize| {
             let mut table = "entries drop\n".to_owned();
             for grows in &counts {
-                table += &format!("00000000 {:08x}\n", grows[..=steps].iter().sum::<u32>());
+                let grown: u32 = grows[..=steps].iter().sum();
+                writeln!(table, "00000000 {grown:08x}").unwrap();
             }
             Statistics::from_proc(&table).unwrap()
         };

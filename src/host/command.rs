@@ -315,6 +315,8 @@ fn judge(status: ExitStatus, said: Option<String>, elsewhere: bool) -> (Outcome,
     let failure =
         if said.as_ref().is_some_and(refused) { Outcome::Denied } else { Outcome::Failed };
     match (status.code(), status.signal(), said) {
+        // journalctl, of a journal that is damaged; what the others hold is its output.
+        (Some(0), _, Some(said)) if said.contains("ignoring file") => (Outcome::Failed, Some(said)),
         (Some(0), _, said) => (Outcome::Ok, said),
         (Some(enter::NOT_RUN), _, Some(said)) if elsewhere && said.starts_with(enter::SAID) => {
             (failure, Some(said[enter::SAID.len()..].to_owned()))

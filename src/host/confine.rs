@@ -21,8 +21,10 @@ use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch};
 /// What is used of Landlock, as far as the kernel has it: TCP since 6.7, devices since 6.10.
 const ABI_USED: ABI = ABI::V5;
 
-/// What every command reads beside what it is told to: time zones, and randomness for a new key.
-const ALWAYS_READ: [&str; 3] = ["/etc/localtime", "/usr/share/zoneinfo", "/dev/urandom"];
+/// What every command reads beside what it is told to: time zones, randomness for a new key, and what the C library asks
+/// before it gives memory back.
+const ALWAYS_READ: [&str; 4] =
+    ["/etc/localtime", "/usr/share/zoneinfo", "/dev/urandom", "/proc/sys/vm/overcommit_memory"];
 
 /// System calls that a command which only reads files has no use for. They fail with EPERM.
 const REFUSED: &[libc::c_long] = &[

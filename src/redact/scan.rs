@@ -179,7 +179,9 @@ impl Scanner {
     fn line(&mut self, line: Window<'_>, base: usize, cuts: &mut Vec<Cut>) {
         let first = cuts.len();
         let mut expected = None;
-        let from = match take(&mut self.open) {
+        let open = take(&mut self.open);
+        let goes_on = matches!(open, Open::Value { .. });
+        let from = match open {
             Open::Nothing => 0,
             Open::Block { column, left } => self.block(line, column, left, cuts),
             Open::Encoded { left } => self.encoded_rest(line, left, cuts),
@@ -192,16 +194,19 @@ impl Scanner {
             Open::Argument { user } => Self::argument(line, user, cuts),
         };
         if from < line.text.len() {
-            let wanted = COMPILED.worth_trying(&line.text[from..], &mut self.hits);
+            // Where a quotation mark was never closed, the value ends at one that opens another: what announces that one
+            // was taken for a part of the first.
+            let announced = if goes_on && line.begins { 0 } else { from };
+            let wanted = COMPILED.worth_trying(&line.text[announced..], &mut self.hits);
             if wanted >> NAMED_VALUE & 1 == 1 || expected.is_some() {
                 self.named_values(line, from, expected, cuts);
             }
             if wanted & (1 << OPTION | 1 << USER_PASSWORD) != 0 {
-                self.options(line, from, cuts);
+                self.options(line, announced, cuts);
             }
             for (rule, pattern) in &COMPILED.patterns {
                 if wanted >> rule & 1 == 1 {
-                    Self::pattern(line, from, *rule, pattern, cuts);
+                    Self::pattern(line, announced, *rule, pattern, cuts);
                 }
             }
             if wanted >> ENCODED_PRIVATE_KEY & 1 == 1 {

@@ -158,6 +158,23 @@ fn values_on_the_lines_below_are_cut() {
 }
 
 #[test]
+fn a_value_that_is_never_closed_hides_no_secret_below_it() {
+    for below in [
+        "  password \"s3cr3t\";",
+        "  authentication \"s3cr3t\";",
+        "  url \"https://root:s3cr3t@h\" x",
+        "  \"Bearer s3cr3t-and-more\"",
+        "  run \"--password\" s3cr3t",
+        "  \"token\": \"s3cr3t\"",
+    ] {
+        let text = format!("{{\n\"password\":\"x\n{below}\nuptime: 3\n");
+        let redacted = by_format(&text);
+        assert!(!redacted.contains("s3cr3t"), "{redacted}");
+        assert!(redacted.contains("uptime: 3"), "{redacted}");
+    }
+}
+
+#[test]
 fn arguments_of_options_are_cut() {
     assert_cut(&[
         ("option", "curl --password «abc» https://x"),

@@ -79,20 +79,18 @@ struct Redone {
 /// Writes the new bundle.
 pub(super) async fn run(args: &cli::BundleRedact, output: Output) -> anyhow::Result<Exit> {
     let old = args.old.clone();
-    // The key and the map come first: without them nothing is to be written.
-    let secret = args
-        .obfuscate
-        .then(|| Secret::begin(&args.new, args.obfuscation_key.as_deref(), args.force))
-        .transpose()?;
     let secrets = spawn_blocking(move || learn(&old)).await.context("failed to learn")??;
     let again = Again {
         time: Timestamp::now(),
         tool: Tool::this(),
         values: u64::try_from(secrets.len()).unwrap_or(u64::MAX),
     };
-    let pseudonyms = match secret {
-        Some(secret) => Some(secret.pseudonyms(&names(args.old.clone()).await?)),
-        None => None,
+    let pseudonyms = if args.obfuscate {
+        let names = names(args.old.clone()).await?;
+        let key = args.obfuscation_key.as_deref();
+        Some(Secret::begin(&args.new, key, args.force)?.pseudonyms(&names))
+    } else {
+        None
     };
     let redactor = match &pseudonyms {
         Some(pseudonyms) => pseudonyms.redactor(secrets),

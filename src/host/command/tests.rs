@@ -120,6 +120,14 @@ async fn a_complaint_of_a_program_that_succeeds_is_kept_apart_from_its_output() 
 }
 
 #[tokio::test]
+async fn a_program_that_passes_over_a_file_has_not_read_all() {
+    let script = "echo out; echo 'Journal file /x corrupted, ignoring file.' >&2";
+    let reading = Script::new(script).run().await;
+    assert_eq!((reading.outcome, reading.text().as_ref()), (Outcome::Failed, "out\n"));
+    assert_eq!(reason(&reading), "Journal file /x corrupted, ignoring file.");
+}
+
+#[tokio::test]
 async fn a_signal_that_killed_it_is_named() {
     let reading = Script::new("kill -SEGV $$").run().await;
     assert_eq!((reading.outcome, reading.exit_status), (Outcome::Failed, None));

@@ -280,6 +280,40 @@ fn a_table_that_changes_while_the_kernel_dumps_it_never_passes_for_consistent() 
     raced.join().unwrap();
 }
 
+/// So many that a dump of them takes a dozen datagrams, most of which another thread receives.
+const MANY: usize = 5000;
+
+/// In a network namespace of its own.
+#[test]
+fn a_long_answer_that_is_received_ahead_has_each_row_once_and_can_be_left() {
+    let asked = std::thread::spawn(|| {
+        if nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).is_err() {
+            eprintln!("skipped: needs root");
+            return;
+        }
+        let mut lines = String::new();
+        for number in 0..MANY {
+            let (high, low) = (number / 250, number % 250);
+            writeln!(lines, "address add 10.9.{high}.{low}/32 dev lo").unwrap();
+        }
+        ip_batch(&lines);
+        for _ in 0..3 {
+            let all = read_here(Dump::Addresses);
+            assert_eq!(all.outcome, Outcome::Ok, "{:?}", all.reason);
+            let rows = json(&all)["addresses"].as_array().unwrap().clone();
+            let distinct: std::collections::BTreeSet<String> =
+                rows.iter().map(|row| row["address"].to_string()).collect();
+            assert_eq!((rows.len(), distinct.len()), (MANY, MANY));
+            // Whoever has enough leaves what is still to come, and the next question has its own answer.
+            let limit = Duration::from_secs(20);
+            let part =
+                Sink::gather(|sink| read(Dump::Addresses, Path::new("/"), limit, 200 << 10, sink));
+            assert_eq!(part.outcome, Outcome::Truncated, "{:?}", part.reason);
+        }
+    });
+    asked.join().unwrap();
+}
+
 /// Whether the kernel marks a dump of all addresses, read once, as disturbed.
 fn is_marked() -> bool {
     use netlink_bindings::rt_addr;
