@@ -1,4 +1,4 @@
-//! The man pages: what clap_mangen makes of a command, and the sections that a tree of commands does not have.
+//! The man pages: what `clap_mangen` makes of a command, and the sections that a tree of commands does not have.
 
 use std::collections::BTreeMap;
 
@@ -64,20 +64,18 @@ fn page(command: &Command, parent: Option<&Command>) -> anyhow::Result<Vec<u8>> 
     man.render_title(&mut text)?;
     man.render_name_section(&mut text)?;
     man.render_synopsis_section(&mut text)?;
-    match CHECKS.iter().find(|check| name == format!("calivet-check-{}", check.name)) {
-        Some(check) => {
-            describe(check, &notes).to_writer(&mut text)?;
-            findings(check).to_writer(&mut text)?;
+    let check = CHECKS.iter().find(|check| name == format!("calivet-check-{}", check.name));
+    if let Some(check) = check {
+        describe(check, &notes).to_writer(&mut text)?;
+        findings(check).to_writer(&mut text)?;
+    } else {
+        man.render_description_section(&mut text)?;
+        let mut roff = Roff::new();
+        if !notes.is_empty() {
+            roff.control("PP", []);
         }
-        None => {
-            man.render_description_section(&mut text)?;
-            let mut roff = Roff::new();
-            if !notes.is_empty() {
-                roff.control("PP", []);
-            }
-            paragraphs(&mut roff, &notes);
-            roff.to_writer(&mut text)?;
-        }
+        paragraphs(&mut roff, &notes);
+        roff.to_writer(&mut text)?;
     }
     if command.has_subcommands() {
         man.render_subcommands_section(&mut text)?;

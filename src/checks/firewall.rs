@@ -186,7 +186,7 @@ impl<'a> Facts<'a> {
         let felix = status::node_status(time.unwrap_or_default(), evidence).agents.felix;
         let mut settings = Settings::default();
         let process = processes::find(processes.as_deref().unwrap_or_default()).felix.process;
-        settings.environment(process.iter().flat_map(Process::variables));
+        settings.environment(process.iter().flat_map(|process| process.variables()));
         if let Some(file) = evidence.get("host/etc/calico/felix.cfg") {
             settings.file(&file.text());
         }
