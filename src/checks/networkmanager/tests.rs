@@ -110,8 +110,9 @@ fn networkd_that_takes_a_pods_interface_is_named_with_its_line() {
 
 #[test]
 fn rules_of_nm_cloud_setup_fail_and_name_the_timer() {
-    let rules = "{\"rules\":[{\"priority\":0,\"table\":255},{\"priority\":30400,\"table\":30400}]}";
-    let findings = judged(&[("network/rules.json", rules)]);
+    let rule = |number: u32, table: u32| json!({"family": "ipv4", "priority": number, "action": "table", "table": table, "flags": []});
+    let rules = table(&[("rules", &[rule(0, 255), rule(30400, 30400)])]);
+    let findings = judged(&[("network/rules.json", &rules.text())]);
     let finding = find(&findings, "networkmanager.cloud-setup");
     assert_eq!(finding.level, Level::Fail);
     assert!(finding.remedy[0].contains("nm-cloud-setup.timer"));
