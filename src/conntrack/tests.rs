@@ -1,3 +1,5 @@
+use std::fmt::Write as _;
+
 use super::log::{TableFull, table_full};
 use super::*;
 
@@ -142,7 +144,8 @@ proptest::proptest! {
         let look = |steps: usize| {
             let mut table = "entries drop\n".to_owned();
             for grows in &counts {
-                table += &format!("00000000 {:08x}\n", grows[..=steps].iter().sum::<u32>());
+                let count: u32 = grows[..=steps].iter().sum();
+                let _ = writeln!(table, "00000000 {count:08x}");
             }
             Statistics::from_proc(&table).unwrap()
         };
