@@ -15,7 +15,7 @@ use crate::run::run;
 
 /// `setpriv` that makes somebody without a name, with these capabilities and no others.
 fn somebody(capabilities: &[&str]) -> Vec<String> {
-    let list: String = capabilities.iter().map(|name| format!(",+{name}")).collect();
+    let list = capabilities.iter().fold(String::new(), |list, name| list + ",+" + name);
     let mut words =
         ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"].map(str::to_owned).to_vec();
     words.extend(
@@ -124,7 +124,7 @@ fn each_capability_adds_what_the_documentation_says_and_nothing_else() {
             assert_eq!(bundle.outcome("logs/kernel.log"), "ok");
         }
         let denied = tables.iter().any(|table| bundle.outcome(table) == "denied");
-        assert_eq!(denied && bundle.manifest["complete"] == true, false, "{capabilities:?}");
+        assert!(!denied || bundle.manifest["complete"] == false, "{capabilities:?}");
     }
 }
 

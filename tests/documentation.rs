@@ -147,7 +147,7 @@ fn typed(line: &str) -> (String, i32) {
     let asks_nobody = ["explain", "completions", "bundle", "--help", "--version"];
     for word in &mut words {
         if word.ends_with(".tar.gz") {
-            *word = bundle.to_str().unwrap().to_owned();
+            bundle.to_str().unwrap().clone_into(word);
         }
     }
     if !is_told && !asks_nobody.iter().any(|command| words.iter().any(|word| word == command)) {
@@ -189,7 +189,9 @@ fn played(text: &str) -> (String, usize) {
         }
         let block: Vec<&str> = lines.by_ref().take_while(|line| *line != "```").collect();
         if before.starts_with("<!-- not tested: ") {
-            block.iter().for_each(|line| writeln!(new, "{line}").unwrap());
+            for line in block {
+                writeln!(new, "{line}").unwrap();
+            }
         } else {
             let mut status = 0;
             for line in block.iter().filter_map(|line| line.strip_prefix("$ ")) {

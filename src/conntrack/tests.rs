@@ -1,6 +1,6 @@
-use super::log::{TableFull, table_full};
 use std::fmt::Write as _;
 
+use super::log::{TableFull, table_full};
 use super::*;
 
 /// The columns of Linux 3.10 (RHEL 7) and of 4.18 (RHEL 8): `net/netfilter/nf_conntrack_standalone.c`.

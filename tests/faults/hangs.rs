@@ -239,11 +239,11 @@ fn a_program_that_ignores_sigterm_is_killed_with_its_children() {
 /// What is larger than the room that all items have in memory goes to its place as it comes, and others wait for it.
 #[test]
 fn a_large_item_that_hangs_delays_the_end_by_no_more_than_its_own_limit() {
+    /// How long it hangs: so long that no machine is too busy to tell that from the item's own limit of 4 s.
+    const HANGS: Duration = Duration::from_secs(1000);
     if !is_root() {
         return;
     }
-    /// How long it hangs: so long that no machine is too busy to tell that from the item's own limit of 4 s.
-    const HANGS: Duration = Duration::from_secs(1000);
     let root = with_date(&format!("cat /noise\nexec sleep {}\n", HANGS.as_secs()));
     // Of 15 MiB that go through, 11 are left by gzip.
     noise(&root.at("/noise"), 15 << 20, 1);
