@@ -136,7 +136,7 @@ pub struct NodeDiags {
     #[arg(long)]
     pub dry_run: bool,
 
-    /// Threads that compress [default: half of the cores, at least one and at most four]
+    /// Threads that compress, at most four [default: half of the cores, at least one]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub jobs: Option<u16>,
 }

@@ -7,7 +7,7 @@ use crate::cli;
 use crate::collect;
 use crate::host::memory;
 
-/// Threads that compress by default at most: what is read does not come quicker than these take it.
+/// Threads that compress at most: each holds some MiB, and what is read hardly comes quicker than these take it.
 const MOST_JOBS: usize = 4;
 
 /// Compressed bytes for which there is room in memory while items wait.
@@ -44,10 +44,8 @@ impl Bounds {
             return Self { side_by_side: places.min(2), jobs: 1, large, room: 0 };
         }
         // Half of the cores, for a sick node is not to be loaded.
-        let jobs = jobs.unwrap_or_else(|| {
-            std::thread::available_parallelism()
-                .map_or(1, |cores| (cores.get() / 2).clamp(1, MOST_JOBS))
-        });
+        let half = || std::thread::available_parallelism().map_or(1, |cores| cores.get() / 2);
+        let jobs = jobs.unwrap_or_else(half).clamp(1, MOST_JOBS);
         // Some more than a few threads compress, so that one that hangs holds up none.
         let large = if in_order { usize::MAX } else { jobs.saturating_add(2).min(MOST_JOBS) };
         let more = u32::try_from(jobs.saturating_sub(2)).unwrap_or(u32::MAX);
@@ -84,6 +82,6 @@ mod tests {
         let little = Bounds { side_by_side: 2, jobs: 1, large: 1, room: 0 };
         assert_eq!(Bounds::by(Some(4), false, 8, true), little);
         assert_eq!(Bounds::by(Some(4), true, 1, true).side_by_side, 1);
-        assert_eq!(Bounds::by(Some(4), false, 8, false).jobs, 4);
+        assert_eq!([1, 4, 64].map(|jobs| Bounds::by(Some(jobs), false, 8, false).jobs), [1, 4, 4]);
     }
 }

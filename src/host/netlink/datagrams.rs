@@ -29,7 +29,7 @@ const WAIT: i64 = 100;
 const HERE: u32 = 4;
 
 /// Datagrams that are received ahead of being looked at.
-const AHEAD: usize = 8;
+const AHEAD: usize = 4;
 
 /// A datagram, or why there is none; `EAGAIN` after each wait.
 type Received = Result<Vec<u8>, Errno>;
