@@ -132,7 +132,7 @@ const TYPES: [(&str, &str); 5] = [
     ("bitmap:port", "ip_set_bitmap_port"),
 ];
 
-/// Which of [`TYPES`] may be asked for, a bit each: the kernel loads the module of a type that it is asked for.
+/// Which of `TYPES` may be asked for, a bit each: the kernel loads the module of a type that it is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SetTypes(u8);
 
