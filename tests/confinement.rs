@@ -112,7 +112,7 @@ fn every_command_that_reads_a_bundle_confines_itself_before_it_opens_it_or_start
         let reads = |line: &&str| {
             line.contains("open") && line.contains("\"a.tar.gz\"") && !line.contains("O_PATH")
         };
-        let read = lines.iter().position(|line| reads(&line)).unwrap();
+        let read = lines.iter().position(|line| reads(line)).unwrap();
         assert!(landlock < filter && filter < read, "{arguments:?}: {trace}");
         let thread = lines.iter().position(|line| line.contains("clone"));
         assert!(thread.is_none_or(|thread| filter < thread), "{arguments:?}: {trace}");
