@@ -37,6 +37,14 @@ fn pages() -> BTreeMap<PathBuf, String> {
     pages
 }
 
+/// Who blesses holds this from reading the pages to writing them: another who read a page while it was half written
+/// would write that half.
+fn alone() -> fs::File {
+    let lock = fs::File::open(top().join("Cargo.toml")).unwrap();
+    lock.lock().unwrap();
+    lock
+}
+
 /// Writes a page anew, or says that it is not what it should be.
 #[track_caller]
 fn is_current(path: &Path, old: &str, new: &str) {
@@ -82,6 +90,7 @@ fn help(path: &str) -> String {
 
 #[test]
 fn the_options_in_the_documentation_are_those_of_the_command_line() {
+    let _alone = alone();
     let mut documented = BTreeSet::new();
     for (path, text) in pages() {
         let mut new = String::new();
@@ -213,6 +222,7 @@ fn played(text: &str) -> (String, usize) {
 
 #[test]
 fn the_examples_in_the_documentation_show_what_calivet_prints() {
+    let _alone = alone();
     let mut count = 0;
     for (path, text) in pages() {
         let (new, examples) = played(&text);
@@ -243,6 +253,7 @@ fn prose(text: &str) -> impl Iterator<Item = &str> {
 
 #[test]
 fn every_link_in_the_documentation_leads_somewhere() {
+    let _alone = alone();
     let pages = pages();
     let mut wrong = Vec::new();
     let mut count = 0;
