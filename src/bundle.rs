@@ -3,4 +3,5 @@
 pub mod diff;
 pub mod inventory;
 pub mod manifest;
+pub mod plan;
 pub mod redacted;

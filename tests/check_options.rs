@@ -187,7 +187,8 @@ fn explain_says_what_the_documentation_says() {
     let all = calivet(&["explain"]).stdout;
     assert!(all.lines().any(|line| line.starts_with("bgp.peer ")), "{all}");
     let whole = calivet(&["explain", "conntrack", "-o", "json"]).json();
-    assert!(whole.as_array().unwrap().iter().all(|it| it["check"] == "conntrack"));
+    assert_eq!(whole["schemaVersion"], 1);
+    assert!(whole["explanations"].as_array().unwrap().iter().all(|it| it["check"] == "conntrack"));
     let run = calivet(&["explain", "bgp.pear"]);
     assert_eq!(run.status, 2);
     assert_eq!(run.stderr, "error: no check finds bgp.pear: did you mean bgp.peer?\n");

@@ -253,6 +253,7 @@ fn a_dry_run_lists_what_would_be_done_and_does_nothing() {
     }
     let json = diags(&root, folder.path(), &["--dry-run", "-o", "json"]);
     assert_eq!((json.status, json.stderr.as_str()), (0, ""), "{json:?}");
+    assert_eq!(json.json()["schemaVersion"], 1);
     let items = json.json()["items"].as_array().unwrap().clone();
     assert!(items.len() > 60, "{}", items.len());
     for item in &items {

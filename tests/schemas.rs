@@ -9,8 +9,10 @@ use std::path::PathBuf;
 use calivet::bundle::diff::Diff;
 use calivet::bundle::inventory::{List, Overview, Verification};
 use calivet::bundle::manifest::Manifest;
+use calivet::bundle::plan::Plan;
 use calivet::bundle::redacted::Redacted;
 use calivet::checks::Report;
+use calivet::checks::explained::Explanations;
 use calivet::status::NodeStatus;
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
@@ -42,6 +44,8 @@ fn the_committed_schemas_are_those_of_the_types() {
     is_current("bundle-redact.json", &schema::<Redacted>());
     is_current("bundle-verify.json", &schema::<Verification>());
     is_current("bundle-diff.json", &schema::<Diff>());
+    is_current("explain.json", &schema::<Explanations>());
+    is_current("node-diags-dry-run.json", &schema::<Plan>());
 }
 
 /// The paths of all properties of a schema, such as `bgp.ipv4.peers[].name`.

@@ -5,6 +5,33 @@
 //! ### `conntrack.usage`        one of its findings
 //! ```
 
+use schemars::JsonSchema;
+use serde::Serialize;
+
+/// The document of `calivet explain -o json`.
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Explanations {
+    /// The version of this document's schema: 1.
+    pub schema_version: u32,
+    /// Of the findings that were asked for, in the order of the checks.
+    pub explanations: Vec<Explanation>,
+}
+
+/// A finding that a check can make.
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Explanation {
+    /// The finding: `bgp.peer`.
+    pub id: &'static str,
+    /// The check that makes it, as it is named on the command line.
+    pub check: &'static str,
+    /// A sentence that is true when it passes.
+    pub passes: &'static str,
+    /// Its section of `docs/checks.md`, in Markdown.
+    pub text: &'static str,
+}
+
 /// The documentation of the checks, in Markdown.
 const DOCS: &str = include_str!("../../docs/checks.md");
 

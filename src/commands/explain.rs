@@ -1,23 +1,10 @@
 //! `calivet explain`: what a finding means, why it matters, how it is proved and mended. It asks no host.
 
-use serde::Serialize;
-
 use super::{Exit, Misuse};
-use crate::checks::{CHECKS, explained};
+use crate::checks::CHECKS;
+use crate::checks::explained::{self, Explanation, Explanations};
 use crate::cli::{self, Format};
 use crate::output::{self, Output};
-
-/// A finding that a check can make.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Explanation {
-    id: &'static str,
-    check: &'static str,
-    /// A sentence that is true when it passes.
-    passes: &'static str,
-    /// Its section of `docs/checks.md`, in Markdown.
-    text: &'static str,
-}
 
 /// Explains one finding or all of a check; without an id, lists them all.
 pub(super) fn run(args: &cli::Explain, output: Output) -> anyhow::Result<Exit> {
@@ -39,7 +26,10 @@ pub(super) fn run(args: &cli::Explain, output: Output) -> anyhow::Result<Exit> {
         return Err(Misuse::new(unknown(id)).into());
     }
     let text = match (output.format, &args.id) {
-        (Format::Json | Format::Yaml, _) => output::document(&wanted, output.format)?,
+        (Format::Json | Format::Yaml, _) => {
+            let document = Explanations { schema_version: 1, explanations: wanted };
+            output::document(&document, output.format)?
+        }
         (_, None) => {
             let rows = wanted.iter().map(|it| (it.id, it.passes)).collect::<Vec<_>>();
             output::explanation::list(&rows, output)

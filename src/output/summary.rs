@@ -8,6 +8,7 @@ use bytesize::ByteSize;
 
 use super::{Output, printable, table};
 use crate::bundle::manifest::Manifest;
+use crate::bundle::plan::Planned;
 use crate::checks::Report;
 use crate::cli::Format;
 use crate::host::{Collected, Outcome};
@@ -121,15 +122,13 @@ pub fn line(manifest: &Manifest, bytes: Option<u64>) -> String {
 
 /// The list of `--dry-run`.
 #[must_use]
-pub fn plan(rows: &[serde_json::Value]) -> String {
-    let cell = |row: &serde_json::Value, key: &str| {
-        printable(row[key].as_str().unwrap_or("")).into_owned()
-    };
-    let rows: Vec<table::Row> = rows
+pub fn plan(items: &[Planned]) -> String {
+    let rows: Vec<table::Row> = items
         .iter()
-        .map(|row| {
-            let cells = ["collector", "path", "source", "reason"].map(|key| cell(row, key));
-            (cells.to_vec(), Style::new())
+        .map(|item| {
+            let reason = item.reason.as_deref().unwrap_or_default();
+            let cells = [&item.collector, &item.path, &item.source, reason];
+            (cells.map(|cell| printable(cell).into_owned()).to_vec(), Style::new())
         })
         .collect();
     table::render(

@@ -6,6 +6,7 @@ use futures_util::StreamExt;
 use serde_json::json;
 use tokio::time::{Instant, timeout_at};
 
+use crate::bundle::plan::{Plan, Planned};
 use crate::cli::{self, Options};
 use crate::collect::{self, Task, Work};
 use crate::collectors::{self, COLLECTORS, Node};
@@ -86,17 +87,20 @@ pub(super) fn dry_run(
 ) -> anyhow::Result<Exit> {
     let rows = chosen.iter().map(|task| (task, None));
     let rows = rows.chain(left_out.iter().map(|(task, reason)| (task, Some(reason.as_str()))));
-    let mut plan = Vec::new();
+    let mut items = Vec::new();
     for (task, reason) in rows {
         let mut row = |place: String, source: String, credential: bool| {
             let reason = match reason {
                 None if credential => Some("a credential: read to cut it out, never written"),
                 reason => reason,
             };
-            plan.push(json!({
-                "collector": task.collector, "path": place, "source": source,
-                "outcome": reason.map(|_| "skipped"), "reason": reason,
-            }));
+            items.push(Planned {
+                collector: task.collector.to_owned(),
+                path: place,
+                source,
+                outcome: reason.map(|_| Outcome::Skipped),
+                reason: reason.map(str::to_owned),
+            });
         };
         match &task.work {
             Work::Artifacts(artifacts) => artifacts.iter().for_each(|artifact| {
@@ -115,9 +119,9 @@ pub(super) fn dry_run(
         }
     }
     output.print(&if output.format.is_document() {
-        output::document(&json!({ "items": plan }), output.format)?
+        output::document(&Plan { schema_version: 1, items }, output.format)?
     } else {
-        output::summary::plan(&plan)
+        output::summary::plan(&items)
     })?;
     Ok(Exit::Well)
 }
