@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::lab::Daemons;
 use crate::lab::bgp::{FAULT, FAULTS, Far, Fault, Faulty};
-use crate::run::{Run, run};
+use crate::run::{Run, findings, run};
 
 fn on_node(node: &Faulty, options: &[&str]) -> Run {
     run(node.calivet().args(["check", "bgp", "-o", "json"]).args(options))
@@ -20,11 +20,6 @@ fn from(bundle: &Path) -> Run {
     run(Command::new(env!("CARGO_BIN_EXE_calivet"))
         .args(["check", "bgp", "-o", "json", "--from"])
         .arg(bundle))
-}
-
-/// The findings of an id.
-fn findings<'a>(report: &'a Value, id: &str) -> Vec<&'a Value> {
-    report["findings"].as_array().unwrap().iter().filter(|it| it["id"] == id).collect()
 }
 
 /// What a verdict says, of all findings in their order.
@@ -363,7 +358,7 @@ fn a_path_that_drops_large_packets_is_found_while_the_session_stands() {
     let fault = Fault {
         kind: "Mesh",
         number: 60,
-        far: Far::Bird("hold time 6;"),
+        far: Far::Bird("hold time 40; keepalive time 2;"),
         there: "nft add rule inet lab in FAMILY daddr PEER meta length 701-65535 drop",
         until: "Established",
         ..FAULT

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::lab::http::Http;
 use crate::lab::namespaces::Namespaces;
 use crate::root::Root;
-use crate::run::{Run, run};
+use crate::run::{Run, findings, run};
 
 const POD: &str = "/var/log/pods/kube-system_calico-node-x2x9k_01234567/calico-node";
 
@@ -55,10 +55,6 @@ fn bundle(root: &Root, folder: &Path, options: &[&str]) -> std::path::PathBuf {
     let written = run(diags.args(options).arg("--output-file").arg(&path));
     assert!(written.status <= 1, "{written:?}");
     path
-}
-
-fn findings<'a>(report: &'a Value, id: &str) -> Vec<&'a Value> {
-    report["findings"].as_array().unwrap().iter().filter(|finding| finding["id"] == id).collect()
 }
 
 /// The findings without what differs from one second to the next.

@@ -8,7 +8,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::root::Root;
-use crate::run::{Run, run};
+use crate::run::{Run, finding, run};
 
 /// An authority, a certificate of 2025 to 2123 that it has signed, and one that ended with 2025; made by openssl.
 const AUTHORITY: &str = include_str!("samples/certificates/ca.crt");
@@ -26,15 +26,6 @@ fn calivet() -> Command {
 
 fn check(root: &Root, subject: &str) -> Run {
     run(calivet().arg("--root").arg(root.path()).args(["check", subject, "-o", "json"]))
-}
-
-#[track_caller]
-fn finding<'a>(report: &'a Value, id: &str) -> &'a Value {
-    let findings = report["findings"].as_array().unwrap();
-    findings
-        .iter()
-        .find(|finding| finding["id"] == id)
-        .unwrap_or_else(|| panic!("no {id}: {report}"))
 }
 
 #[track_caller]

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::lab::namespaces::Namespaces;
 use crate::root::Root;
-use crate::run::{Run, run};
+use crate::run::{Run, finding, run};
 
 const RELEASE: &str = "6.1.0-42-amd64";
 
@@ -27,15 +27,6 @@ fn node(modules: &[&str]) -> Root {
 fn on(root: &Root, arguments: &[&str]) -> Run {
     let mut command = Command::new(env!("CARGO_BIN_EXE_calivet"));
     run(command.arg("--root").arg(root.path()).args(arguments))
-}
-
-#[track_caller]
-fn finding<'a>(report: &'a Value, id: &str) -> &'a Value {
-    let findings = report["findings"].as_array().unwrap();
-    findings
-        .iter()
-        .find(|finding| finding["id"] == id)
-        .unwrap_or_else(|| panic!("no {id}: {report}"))
 }
 
 #[test]

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::lab::namespaces::Namespaces;
 use crate::root::Root;
-use crate::run::run;
+use crate::run::{finding, run};
 
 /// What a lab of connection tracking takes.
 const PROGRAMS: [&str; 3] = ["conntrack", "nft", "setpriv"];
@@ -27,16 +27,6 @@ nft add rule ip track out ct state new counter accept
 fn calivet(namespaces: &Namespaces, arguments: &[&str]) -> Value {
     let mut command = namespaces.command(env!("CARGO_BIN_EXE_calivet"));
     run(command.args(arguments)).json()
-}
-
-/// The finding of an id.
-#[track_caller]
-fn finding<'a>(report: &'a Value, id: &str) -> &'a Value {
-    let findings = report["findings"].as_array().unwrap();
-    findings
-        .iter()
-        .find(|finding| finding["id"] == id)
-        .unwrap_or_else(|| panic!("no {id}: {report}"))
 }
 
 /// What `conntrack -L` says of the table, counted.

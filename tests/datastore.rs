@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::root::Root;
-use crate::run::{Run, run};
+use crate::run::{Run, finding, run};
 use api_server::{ApiServer, Lets};
 use certificates::{Authority, Holds, Pair};
 use etcd::{Etcd, Silent, slowly};
@@ -63,16 +63,6 @@ fn of_tls(url: &str, ca: &str, client: Option<&str>) -> Value {
         spec["etcdKeyFile"] = json!(format!("/pki/{client}.key"));
     }
     spec
-}
-
-/// The first finding of an id.
-#[track_caller]
-fn finding<'a>(report: &'a Value, id: &str) -> &'a Value {
-    let findings = report["findings"].as_array().unwrap();
-    findings
-        .iter()
-        .find(|finding| finding["id"] == id)
-        .unwrap_or_else(|| panic!("no {id}: {report:#}"))
 }
 
 /// Level and summary of a finding: `ok`, `fail: the reason`.

@@ -1,4 +1,4 @@
-//! One run of a program and what it gave.
+//! One run of a program and what it gave, and what a report of `check` says.
 
 use std::process::{Command, Output};
 
@@ -30,4 +30,16 @@ pub(crate) fn run(command: &mut Command) -> Run {
         stdout: String::from_utf8(stdout).unwrap(),
         stderr: String::from_utf8(stderr).unwrap(),
     }
+}
+
+/// The findings of an id in a report of `check`.
+#[track_caller]
+pub(crate) fn findings<'a>(report: &'a Value, id: &str) -> Vec<&'a Value> {
+    report["findings"].as_array().unwrap().iter().filter(|it| it["id"] == id).collect()
+}
+
+/// The first of them.
+#[track_caller]
+pub(crate) fn finding<'a>(report: &'a Value, id: &str) -> &'a Value {
+    findings(report, id).first().copied().unwrap_or_else(|| panic!("no {id}: {report:#}"))
 }

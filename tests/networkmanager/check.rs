@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::lab::networkmanager::Machine;
 use crate::root::Root;
+use crate::run::findings;
 
 const POD: &str = "cali0a1b2c3d4e5";
 const CALICO: &str = "/etc/NetworkManager/conf.d/calico.conf";
@@ -40,11 +41,6 @@ fn check(command: &mut Command, args: &[&str]) -> (i32, Value) {
 
 fn on(machine: &Machine, args: &[&str]) -> (i32, Value) {
     check(&mut machine.command(env!("CARGO_BIN_EXE_calivet")), args)
-}
-
-fn findings<'a>(report: &'a Value, id: &str) -> Vec<&'a Value> {
-    let all = report["findings"].as_array().unwrap();
-    all.iter().filter(|finding| finding["id"] == id).collect()
 }
 
 fn device<'a>(report: &'a Value, name: &str) -> &'a Value {
