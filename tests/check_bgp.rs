@@ -1,16 +1,19 @@
-//! `calivet check bgp`: each cause is injected between real BIRDs and must be found.
+//! `calivet check bgp`: each cause is injected between real BIRDs and must be found, and what the probes say.
 
 use std::fmt::Write as _;
+use std::fs::File;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::Value;
 
+use crate::fake_bird::{FakeBird, Recorded};
 use crate::lab::Daemons;
 use crate::lab::bgp::{FAULT, FAULTS, Far, Fault, Faulty};
-use crate::run::{Run, findings, run};
+use crate::root::Root;
+use crate::run::{Run, finding, findings, run};
 
 fn on_node(node: &Faulty, options: &[&str]) -> Run {
     run(node.calivet().args(["check", "bgp", "-o", "json"]).args(options))
@@ -386,5 +389,34 @@ fn a_path_that_drops_large_packets_is_found_while_the_session_stands() {
         }
         assert!(Instant::now() < deadline, "{found:?}: {report:#}");
         std::thread::sleep(Duration::from_millis(500));
+    }
+}
+
+#[test]
+fn a_young_node_is_not_ready_where_an_old_one_is_and_its_bundle_says_the_same() {
+    let nodename = "/var/lib/calico/nodename";
+    let root = Root::new().calico_node().file(nodename, "node-1");
+    // Four of its peers are established.
+    FakeBird::recorded(&root.at("/var/run/calico/bird.ctl"), Recorded("1.6.8"));
+    let on_root = || {
+        let mut calivet = Command::new(env!("CARGO_BIN_EXE_calivet"));
+        calivet.arg("--root").arg(root.path());
+        calivet
+    };
+    let (now, hour) = (SystemTime::now(), Duration::from_secs(3600));
+    // The first stays younger than 30 s however long this takes.
+    for (written, level) in [(now + hour, "fail"), (now - hour, "info")] {
+        let file = File::options().write(true).open(root.at(nodename)).unwrap();
+        file.set_modified(written).unwrap();
+        let live = run(on_root().args(["check", "bgp", "-o", "json"])).json();
+        let readiness = finding(&live, "bgp.readiness");
+        assert_eq!(readiness["level"], level, "{readiness:#}");
+        let summary = readiness["summary"].as_str().unwrap();
+        assert!(summary.contains("30 s"), "the rule is told: {summary}");
+
+        let bundle = root.at(&format!("/tmp/{level}.tar.gz"));
+        let only = ["node", "diags", "-q", "--only", "bird,calico", "--output-file"];
+        run(on_root().args(only).arg(&bundle));
+        assert_eq!(finding(&from(&bundle).json(), "bgp.readiness"), readiness);
     }
 }

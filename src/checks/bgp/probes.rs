@@ -103,7 +103,12 @@ fn readiness(facts: &Facts<'_>, status: &FamilyStatus, probe: &Probe) -> Finding
     let remedy = "mend the peers that are down: see bgp.peer";
     let listed = down.join(",");
     if age < THRESHOLD && !down.is_empty() || up == 0 && !peers.is_empty() {
-        return not_ready(&format!("BGP not established with {listed}")).remedy(remedy);
+        let mut finding = not_ready(&format!("BGP not established with {listed}")).remedy(remedy);
+        if up > 0 {
+            // Asked again a little later, the probe says something else of the same peers.
+            finding.summary += " (all must be in its first 30 s, one is enough then)";
+        }
+        return finding;
     }
     if age < THRESHOLD && !peers.is_empty() && status.graceful_restart.is_some() {
         return not_ready("graceful restart in progress").remedy(remedy);
