@@ -444,8 +444,8 @@ impl Run {
 
 /// Why a file of a folder is not read.
 fn refusal(found: &Found, since: Option<Timestamp>) -> Option<(Outcome, String)> {
-    if let Some(reason) = &found.refusal {
-        return Some((Outcome::NotApplicable, reason.clone()));
+    if found.refusal.is_some() {
+        return found.refusal.clone();
     }
     (found.modified < since?)
         .then(|| (Outcome::Skipped, format!("last written {:.0}, before --since", found.modified)))

@@ -191,11 +191,11 @@ impl Host {
         for Found { path, refusal, link, bytes, modified } in listing.found {
             let leaf = tree.leaf(&path);
             let reading = match (refusal, &hung) {
-                (Some(reason), _) => Reading {
+                (Some((outcome, reason)), _) => Reading {
                     original_bytes: bytes,
                     modified: Some(modified),
                     link,
-                    ..Reading::failed(Outcome::NotApplicable, reason)
+                    ..Reading::failed(outcome, reason)
                 },
                 (None, Some(reason)) => Reading::failed(Outcome::Timeout, reason.clone()),
                 (None, None) => self.read(&leaf).await,

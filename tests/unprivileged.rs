@@ -106,11 +106,21 @@ fn where_nothing_may_be_seen_nothing_is_known_and_the_exit_status_says_so() {
 
 #[test]
 fn a_bundle_holds_what_may_be_read_and_names_what_may_not() {
-    let root = node().file("/etc/calico/calicoctl.cfg", "secret").file("/etc/hostname", "node-1\n");
+    let root = node()
+        .file("/etc/calico/calicoctl.cfg", "secret")
+        .file("/etc/hostname", "node-1\n")
+        .file("/var/log/calico/felix/current", "hidden\n")
+        .file("/var/log/calico/confd/current", "seen by name\n")
+        .file("/var/log/calico/cni/cni.log", "read\n");
     if !nix::unistd::geteuid().is_root() {
         return;
     }
-    fs::set_permissions(root.at("/etc/calico"), fs::Permissions::from_mode(0o700)).unwrap();
+    // The last may be listed and not entered.
+    for (hidden, mode) in
+        [("/etc/calico", 0o700), ("/var/log/calico/felix", 0o700), ("/var/log/calico/confd", 0o744)]
+    {
+        fs::set_permissions(root.at(hidden), fs::Permissions::from_mode(mode)).unwrap();
+    }
     let folder = TempDir::new().unwrap();
     chown(folder.path(), Some(65534), Some(65534)).unwrap();
     let archive = folder.path().join("bundle.tar.gz");
@@ -121,14 +131,25 @@ fn a_bundle_holds_what_may_be_read_and_names_what_may_not() {
     assert_eq!(diags.status, 1, "{diags:?}");
     let manifest = diags.json();
     assert_eq!(manifest["complete"], false);
-    let outcome = |path: &str| {
+    let item = |path: &str| {
         let items = manifest["items"].as_array().unwrap();
         let item = items.iter().find(|item| item["path"] == path);
-        item.unwrap_or_else(|| panic!("no {path}"))["outcome"].clone()
+        item.unwrap_or_else(|| panic!("no {path}")).clone()
     };
+    let outcome = |path: &str| item(path)["outcome"].clone();
     assert_eq!(outcome("bird/ipv4/show-protocols-all"), "ok");
     assert_eq!(outcome("bird/ipv6/show-protocols-all"), "denied");
     assert_eq!(outcome("host/etc/calico"), "denied");
+    assert_eq!(outcome("logs/cni/cni.log"), "ok");
+    for hidden in ["felix", "confd"] {
+        let item = item(&format!("logs/{hidden}"));
+        let reason = item["reason"].as_str().unwrap();
+        assert_eq!(item["outcome"], "denied", "{item:#}");
+        assert!(
+            reason.contains(&format!("/var/log/calico/{hidden}: Permission denied")),
+            "{reason}"
+        );
+    }
 
     // The bundle says the same as the node did to this user.
     let stored =

@@ -157,10 +157,11 @@ impl Bundle {
         let mut found = BTreeMap::new();
         // What was refused on the node stands in the manifest only.
         for (path, item) in items {
-            let refusal = || item.reason.clone().unwrap_or_else(|| "not in the bundle".to_owned());
+            let account = item.reading_without_entry(self.cut.as_deref());
+            let reason = account.reason.unwrap_or_else(|| "not in the bundle".to_owned());
+            let refusal = Some((account.outcome, reason));
             let modified = item.modified.or(item.started).unwrap_or_else(|| self.time());
-            let link = item.link.clone();
-            found.insert(path.as_str(), (Some(refusal()), link, item.original_bytes, modified));
+            found.insert(path.as_str(), (refusal, account.link, account.original_bytes, modified));
         }
         for (path, entry) in &self.entries {
             found.insert(path, (None, None, entry.size, entry.modified));
@@ -168,7 +169,12 @@ impl Bundle {
         let found = found.into_iter().filter_map(|(path, (refusal, link, bytes, modified))| {
             let path = path.strip_prefix(&folder)?;
             let components: Vec<&[u8]> = path.split('/').map(str::as_bytes).collect();
-            let is_wanted = patterns.matches(&components) == Match::Whole;
+            let is_wanted = match patterns.matches(&components) {
+                Match::Whole => true,
+                // A folder that could not be entered, or a link in its place.
+                Match::Beneath => refusal.is_some(),
+                Match::No => false,
+            };
             is_wanted.then(|| Found { path: path.into(), refusal, link, bytes, modified })
         });
         let found: Vec<Found> = found.collect();

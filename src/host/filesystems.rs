@@ -110,12 +110,20 @@ async fn folder(
     if listing.outcome == Outcome::Missing {
         return None;
     }
+    // What lies in a folder that may not be entered is not counted.
+    let mut refusals = listing.found.iter().filter_map(|found| found.refusal.as_ref());
+    let (outcome, reason) = match refusals.find(|(outcome, _)| outcome.is_trouble()) {
+        Some((outcome, reason)) if listing.outcome == Outcome::Ok => {
+            (*outcome, Some(reason.clone()))
+        }
+        _ => (listing.outcome, listing.reason.clone()),
+    };
     let files = || listing.found.iter().filter(|found| found.refusal.is_none());
     let largest = files().max_by_key(|found| found.bytes);
     Some(Folder {
         path: path.to_owned(),
-        outcome: listing.outcome,
-        reason: listing.reason.clone(),
+        outcome,
+        reason,
         files: files().count() as u64,
         bytes: files().map(|found| found.bytes).fold(0, u64::saturating_add),
         largest: largest.map(|found| printable(&found.path.to_string_lossy())),

@@ -62,7 +62,7 @@ pub(super) async fn count(root: &Path, folder: &str, limit: Duration) -> Reading
             };
             let component = component(&found.path);
             let mut tally = Tally::new(component.clone(), reading.started, true);
-            file.unread = found.refusal.or_else(|| hung.clone());
+            file.unread = found.refusal.map(|(_, reason)| reason).or_else(|| hung.clone());
             if file.unread.is_none() {
                 let (root, folder, now) = (root.to_owned(), PathBuf::from(folder), reading.started);
                 let budget = left.min(TAIL);

@@ -16,9 +16,9 @@ use crate::outcome::Outcome;
 pub struct Found {
     /// Path relative to the tree's folder.
     pub path: PathBuf,
-    /// A regular file, or what else it is and why it is not read ("a symbolic link to /etc/shadow, not
-    /// followed", "a FIFO, not read").
-    pub refusal: Option<String>,
+    /// Why it is not to be read: it is no regular file ([`Outcome::NotApplicable`], "a FIFO, not read"), or the kernel
+    /// does not let it be looked into ([`Outcome::Denied`], "failed to open /var/log/calico/felix: ...").
+    pub refusal: Option<(Outcome, String)>,
     /// Where it leads, if it is a symbolic link: the text in it, which may be relative.
     pub link: Option<String>,
     /// Size in bytes, as `fstat` says.

@@ -121,8 +121,8 @@ impl Walk {
                 // It was removed since it was seen.
                 Err(Errno::ENOENT) => continue,
                 Err(error) => {
-                    let (_, reason) = refused("open", &shown.join(&folder), error);
-                    self.note(folder, reason);
+                    let refusal = refused("open", &shown.join(&folder), error);
+                    self.note(folder, refusal);
                     continue;
                 }
             };
@@ -138,8 +138,8 @@ impl Walk {
                         names.push(entry.file_name().to_owned());
                     }
                     Err(error) => {
-                        let (_, reason) = refused("list", &shown.join(&folder), error);
-                        self.note(folder.clone(), reason);
+                        let refusal = refused("list", &shown.join(&folder), error);
+                        self.note(folder.clone(), refusal);
                         break;
                     }
                 }
@@ -158,7 +158,7 @@ impl Walk {
                     }
                     SFlag::S_IFDIR => {
                         let reason = format!("a folder below {MAX_DEPTH} others, not entered");
-                        self.note(path, Some(reason));
+                        self.note(path, (Outcome::NotApplicable, Some(reason)));
                     }
                     // A link in place of a folder hides what would have been found there.
                     SFlag::S_IFLNK if wanted != Match::No => {
@@ -188,6 +188,7 @@ impl Walk {
     }
 
     fn found(&self, path: PathBuf, stat: &FileStat, refusal: Option<String>, link: Option<String>) {
+        let refusal = refusal.map(|reason| (Outcome::NotApplicable, reason));
         let bytes = u64::try_from(stat.st_size).unwrap_or(0);
         let modified = beneath::modified(stat).unwrap_or(Timestamp::UNIX_EPOCH);
         let found = Found { path, refusal, link, bytes, modified };
@@ -195,8 +196,9 @@ impl Walk {
     }
 
     /// Lists a folder that could not be entered.
-    fn note(&self, path: PathBuf, refusal: Option<String>) {
+    fn note(&self, path: PathBuf, (outcome, reason): (Outcome, Option<String>)) {
         let modified = Timestamp::UNIX_EPOCH;
+        let refusal = reason.map(|reason| (outcome, reason));
         self.with_listing(|listing| {
             listing.found.push(Found { path, refusal, link: None, bytes: 0, modified });
         });
@@ -300,14 +302,15 @@ mod tests {
         nix::unistd::mkfifo(&log.join("c-fifo"), Mode::S_IRWXU).unwrap();
         let _socket = std::os::unix::net::UnixListener::bind(log.join("d-socket")).unwrap();
         let listing = list(root.path(), &["**"]).await;
-        let refusals: Vec<_> = listing.found.iter().map(|found| found.refusal.as_deref()).collect();
+        let refusals: Vec<_> = listing.found.into_iter().map(|found| found.refusal).collect();
+        let refused = |reason: &str| Some((Outcome::NotApplicable, reason.to_owned()));
         assert_eq!(
             refusals,
             [
-                Some("a symbolic link to /etc/shadow, not followed"),
-                Some("a symbolic link to real, not followed"),
-                Some("a FIFO, not read"),
-                Some("a socket, not read"),
+                refused("a symbolic link to /etc/shadow, not followed"),
+                refused("a symbolic link to real, not followed"),
+                refused("a FIFO, not read"),
+                refused("a socket, not read"),
                 None,
             ]
         );

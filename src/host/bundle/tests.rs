@@ -304,7 +304,12 @@ fn a_manifest_of_items_without_end_is_not_kept() {
 fn a_tree_is_listed_from_what_the_bundle_holds_of_it() {
     let folder = "/etc/cni/net.d";
     let link = json!({"reason": "a symbolic link to /etc/shadow, not followed"});
-    let items = json!([item("host/etc/cni/net.d/link.conf", "skipped", &link)]);
+    let denied = json!({"reason": "failed to open /etc/cni/net.d/hidden: Permission denied"});
+    let items = json!([
+        item("host/etc/cni/net.d/link.conf", "skipped", &link),
+        item("host/etc/cni/net.d/hidden", "denied", &denied),
+        item("host/etc/cni/net.d/lost.conf", "ok", &json!({})),
+    ]);
     let entries: [(&str, &[u8]); 5] = [
         ("host/etc/cni/net.d/10-calico.conflist", b"{}"),
         ("host/etc/cni/net.d/deep/x.conf", b"x"),
@@ -325,12 +330,22 @@ fn a_tree_is_listed_from_what_the_bundle_holds_of_it() {
     let found: Vec<_> = listing
         .found
         .iter()
-        .map(|found| (found.path.to_str().unwrap(), found.bytes, found.refusal.as_deref()))
+        .map(|found| (found.path.to_str().unwrap(), found.bytes, found.refusal.clone()))
         .collect();
-    let refusal = Some("a symbolic link to /etc/shadow, not followed");
+    let refused = |outcome, reason: &str| Some((outcome, reason.to_owned()));
+    let link = refused(Outcome::Skipped, "a symbolic link to /etc/shadow, not followed");
+    let denied =
+        refused(Outcome::Denied, "failed to open /etc/cni/net.d/hidden: Permission denied");
+    let lost = refused(Outcome::Failed, "the manifest lists it, the archive lacks it");
     assert_eq!(
         found,
-        [("10-calico.conflist", 2, None), ("deep/x.conf", 1, None), ("link.conf", 9, refusal)]
+        [
+            ("10-calico.conflist", 2, None),
+            ("deep/x.conf", 1, None),
+            ("hidden", 9, denied),
+            ("link.conf", 9, link),
+            ("lost.conf", 9, lost),
+        ]
     );
     let name = format!("host{folder}/10-calico.conflist");
     let source = Source::Leaf { folder: Cow::Borrowed(folder), path: "10-calico.conflist".into() };
