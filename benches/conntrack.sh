@@ -24,7 +24,7 @@ if [[ ${CALIVET_BENCH_INSIDE-} != yes ]]; then
     exec env CALIVET_BENCH_INSIDE=yes unshare --net -- "$(realpath "${BASH_SOURCE[0]}")" "$rounds"
 fi
 export PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
-calivet=$here/../target/release/calivet
+calivet=${CALIVET:-$here/../target/release/calivet}
 bare=$here/../target/release/examples/netlink
 
 # best NAME COMMAND... : milliseconds of the best round, by the wall and by the CPUs.
