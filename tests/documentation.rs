@@ -10,6 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use anstyle::RgbColor;
 use clap::Arg;
 
 /// The bundle that the examples are read from: tests/examples/sick-node.sh made it.
@@ -147,7 +148,7 @@ fn words(line: &str) -> Vec<String> {
 }
 
 /// What a person sees who types a line of an example on the node of the bundle, and how it ended.
-fn typed(line: &str) -> (String, i32) {
+fn typed(line: &str, has_color: bool) -> (String, i32) {
     let mut words = words(line);
     words.retain(|word| word != "sudo" && word != "-E");
     assert_eq!(words.remove(0), "calivet", "it is no command of ours: {line}");
@@ -170,9 +171,14 @@ fn typed(line: &str) -> (String, i32) {
         env!("CARGO_BIN_EXE_calivet"),
         quoted.join(" ")
     );
-    let output = Command::new("script")
+    let mut command = Command::new("script");
+    if has_color {
+        command.env_remove("NO_COLOR").env_remove("CLICOLOR");
+    } else {
+        command.env("NO_COLOR", "1");
+    }
+    let output = command
         .args(["-qec", &inner, "/dev/null"])
-        .env("NO_COLOR", "1")
         .env("TERM", "xterm")
         .env("LC_ALL", "C.UTF-8")
         .env("SHELL", "/bin/sh")
@@ -210,7 +216,7 @@ fn played(text: &str) -> (String, usize) {
                     writeln!(new, "{status}").unwrap();
                     continue;
                 }
-                let (shown, ended) = typed(line);
+                let (shown, ended) = typed(line, false);
                 status = ended;
                 new.push_str(&shown);
             }
@@ -230,6 +236,27 @@ fn the_examples_in_the_documentation_show_what_calivet_prints() {
         is_current(&path, &text, &new);
     }
     assert!(count > 10, "only {count} examples are tested");
+}
+
+#[test]
+fn the_picture_shows_what_calivet_prints() {
+    let _alone = alone();
+    let page = fs::read_to_string(top().join("README.md")).unwrap();
+    let line = page.lines().find_map(|line| line.strip_prefix("$ ")).unwrap();
+    let (shown, _) = typed(line, true);
+    assert!(shown.contains("\x1b["), "nothing is coloured: {shown}");
+    // The colours of terminals of today: VGA's red is hard to read on black.
+    let mut palette = anstyle_svg::VGA;
+    palette.0[0] = RgbColor(24, 27, 34);
+    palette.0[1] = RgbColor(240, 100, 100);
+    palette.0[3] = RgbColor(226, 180, 80);
+    palette.0[5] = RgbColor(200, 130, 220);
+    palette.0[6] = RgbColor(90, 190, 200);
+    palette.0[7] = RgbColor(214, 219, 227);
+    let terminal = anstyle_svg::Term::new().palette(palette);
+    let new = terminal.render_svg(&format!("$ {line}\n{shown}"));
+    let path = Path::new("docs/images/check.svg");
+    is_current(path, &fs::read_to_string(top().join(path)).unwrap(), &new);
 }
 
 // Links
