@@ -239,31 +239,35 @@ fn a_program_that_ignores_sigterm_is_killed_with_its_children() {
 /// What is larger than the room that all items have in memory goes to its place as it comes, and others wait for it.
 #[test]
 fn a_large_item_that_hangs_delays_the_end_by_no_more_than_its_own_limit() {
-    /// How long it hangs: so long that no machine is too busy to tell that from the item's own limit of 4 s.
-    const HANGS: Duration = Duration::from_secs(1000);
     if !is_root() {
         return;
     }
-    let root = with_date(&format!("cat /noise\nexec sleep {}\n", HANGS.as_secs()));
-    // Of 15 MiB that go through, 11 are left by gzip.
-    noise(&root.at("/noise"), 15 << 20, 1);
-    fs::create_dir(root.at("/var/log/calico")).unwrap();
-    for name in ["a", "b"] {
-        noise(&root.at("/var/log/calico").join(name), 20 << 20, 2);
+    let limit = Duration::from_secs(4);
+    let mut took = Vec::new();
+    for then in ["", "exec sleep 1000"] {
+        let root = with_date(&format!("cat /noise\n{then}\n"));
+        // Of 15 MiB that go through, 11 are left by gzip.
+        noise(&root.at("/noise"), 15 << 20, 1);
+        fs::create_dir(root.at("/var/log/calico")).unwrap();
+        for name in ["a", "b"] {
+            noise(&root.at("/var/log/calico").join(name), 20 << 20, 2);
+        }
+        let scratch = Scratch::new();
+        let mut command = scratch.diags(root.path());
+        let (run, time) = timed(command.args(["--only", "system,logs", "--timeout", "4s"]));
+        assert!(run.status.code().is_some_and(|code| code <= 1), "{run:?}");
+        let bundle = scratch.open();
+        let hung = ("timeout", "did not finish within 4s");
+        assert_eq!(bundle.told("date"), if then.is_empty() { ("ok", "") } else { hung });
+        assert_eq!(bundle.bytes("date").len(), 15 << 20);
+        for name in ["logs/a", "logs/b"] {
+            assert_eq!(bundle.told(name), ("ok", ""), "its own limit does not run while it waits");
+            assert_eq!(bundle.bytes(name).len(), 20 << 20);
+        }
+        took.push(time);
     }
-    let scratch = Scratch::new();
-    let mut command = scratch.diags(root.path());
-    let (run, took) = timed(command.args(["--only", "system,logs", "--timeout", "4s"]));
-    assert!(run.status.code().is_some_and(|code| code <= 1), "{run:?}");
-    assert!(took < HANGS / 4, "{took:?}");
-    let bundle = scratch.open();
-    assert_eq!(bundle.told("date"), ("timeout", "did not finish within 4s"));
-    assert_eq!(bundle.bytes("date").len(), 15 << 20);
-    for name in ["logs/a", "logs/b"] {
-        assert_eq!(bundle.told(name), ("ok", ""), "its own limit does not run while it waits");
-        assert_eq!(bundle.bytes(name).len(), 20 << 20);
-    }
-    wait_until("all that it started has ended", || left_over(root.path()) == 0);
+    // A busy machine is not always equally busy.
+    assert!(took[1] < took[0] * 2 + limit, "{took:?}");
 }
 
 #[test]
