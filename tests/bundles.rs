@@ -9,7 +9,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::fake_bird::{Connection, FakeBird, Recorded};
+use crate::fake_bird::{Connection, FakeBird, Recorded, abandoned};
 use crate::formats::is_calico_node_status;
 use crate::lab::peers::Family;
 use crate::lab::{Daemons, Lab};
@@ -277,15 +277,13 @@ fn a_bundle_of_a_bird_in_trouble_tells_the_same_trouble() {
         connection.hear();
         connection.say("1000-BIRD 1.6.8\n");
     };
-    let refused =
-        |root: &Root| drop(std::os::unix::net::UnixListener::bind(root.at(BIRD)).unwrap());
     let troubles: [(&str, Make); 5] = [
         ("timedOut", &|root| drop(FakeBird::listen(&root.at(BIRD), silent))),
         ("cutOff", &|root| drop(FakeBird::listen(&root.at(BIRD), half))),
         ("garbled", &|root| {
             drop(FakeBird::listen(&root.at(BIRD), |connection| assert!(connection.say("hello\n"))));
         }),
-        ("refused", &refused),
+        ("refused", &|root| abandoned(&root.at(BIRD))),
         ("absent", &|_| ()),
     ];
     for (trouble, make) in troubles {

@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::root::Root;
-use crate::run::{Run, run};
+use crate::run::{Run, install, run};
 
 const HEAD: &str = "apiVersion: projectcalico.org/v3\nkind: CalicoAPIConfig\nmetadata:\nspec:\n";
 const PASSWORD: &str = "Etcd-Pass-91xq";
@@ -275,8 +276,7 @@ fn without_a_way_to_see_sudo_itself_lost_variables_are_suspected() {
 fn under_sudo(root: &Root, set: &[(&str, &str)], passed: &str) -> Value {
     let folder = TempDir::new().unwrap();
     let sudo = folder.path().join("sudo");
-    fs::copy("/bin/sh", &sudo).unwrap();
-    fs::set_permissions(&sudo, fs::Permissions::from_mode(0o755)).unwrap();
+    install(Path::new("/bin/sh"), &sudo);
     let line = format!(
         "env -i SUDO_USER=ada {passed} \"$0\" --root \"$1\" check environment -o json; true"
     );

@@ -106,7 +106,8 @@ fn felix(namespaces: &Namespaces, environment: &str) {
          [[ -p never ]] || mkfifo never\n\
          cp -L /bin/sh calico\n\
          echo 'exec 3<>never; read -r nothing <&3' >component\n\
-         ({environment} exec -a calico ./calico component felix) >/dev/null 2>&1 &"
+         ({environment} exec -a calico ./calico component felix) >/dev/null 2>&1 &\n\
+         until grep -qz felix /proc/$!/cmdline; do sleep 0.05; done"
     ));
 }
 

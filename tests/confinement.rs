@@ -9,6 +9,7 @@ use tempfile::TempDir;
 
 use crate::root::Root;
 use crate::run::run;
+use crate::strace;
 
 fn calivet() -> Command {
     Command::new(env!("CARGO_BIN_EXE_calivet"))
@@ -57,7 +58,7 @@ fn what_is_written_goes_where_it_is_named_and_beside_it() {
     assert_eq!(page.status, 0, "{page:?}");
 }
 
-/// The system calls of a run, by strace(1), a line each.
+/// The system calls of a run, by strace(1), a line each, in the order in which they began.
 fn traced(folder: &Path, arguments: &[&str]) -> Option<String> {
     let trace = folder.join("trace");
     let status = Command::new("strace")
@@ -80,7 +81,7 @@ fn traced(folder: &Path, arguments: &[&str]) -> Option<String> {
             return None;
         }
     }
-    Some(fs::read_to_string(&trace).unwrap())
+    Some(strace::read(&trace))
 }
 
 #[test]

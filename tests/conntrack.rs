@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::UdpSocket;
+use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -12,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::lab::namespaces::Namespaces;
 use crate::root::Root;
-use crate::run::{finding, run};
+use crate::run::{finding, install, run};
 
 /// What a lab of connection tracking takes.
 const PROGRAMS: [&str; 3] = ["conntrack", "nft", "setpriv"];
@@ -402,11 +403,9 @@ fn who_is_not_root_gets_what_can_be_known_and_the_reason_for_the_rest() {
     // Where the program lies may be closed to others.
     let folder = tempfile::tempdir().unwrap();
     let program = folder.path().join("calivet");
-    std::fs::copy(env!("CARGO_BIN_EXE_calivet"), &program).unwrap();
-    for path in [folder.path(), &program] {
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        std::fs::set_permissions(path, mode).unwrap();
-    }
+    install(Path::new(env!("CARGO_BIN_EXE_calivet")), &program);
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(folder.path(), mode).unwrap();
     let mut command = namespaces.command("setpriv");
     command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"]);
     command.arg(&program).args(["check", "conntrack", "--top", "-o", "json"]).current_dir("/");

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -29,6 +30,15 @@ impl Recorded {
 #[derive(Debug, Clone)]
 pub(crate) struct FakeBird {
     heard: Arc<Mutex<Heard>>,
+}
+
+/// The socket of a daemon that is gone. It never listened: a listener that is closed lives on for a moment in each child that
+/// another test is about to start.
+pub(crate) fn abandoned(path: &Path) {
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, bind, socket};
+    let flags = SockFlag::SOCK_CLOEXEC;
+    let socket = socket(AddressFamily::Unix, SockType::Stream, flags, None).unwrap();
+    bind(socket.as_raw_fd(), &UnixAddr::new(path).unwrap()).unwrap();
 }
 
 /// What came to a listener.

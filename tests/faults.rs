@@ -21,6 +21,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::root::Root;
+use crate::run::install;
 
 /// The built program.
 const CALIVET: &str = env!("CARGO_BIN_EXE_calivet");
@@ -223,9 +224,7 @@ fn with_programs(programs: &[&str]) -> Root {
         let libraries = String::from_utf8(ldd.stdout).unwrap();
         let files = libraries.split_ascii_whitespace().filter(|word| word.starts_with('/'));
         for file in files.chain([*program]) {
-            let copy = root.at(file);
-            fs::create_dir_all(copy.parent().unwrap()).unwrap();
-            fs::copy(fs::canonicalize(file).unwrap(), copy).unwrap();
+            install(Path::new(file), &root.at(file));
         }
     }
     root

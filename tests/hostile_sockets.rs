@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -12,7 +11,7 @@ use nix::errno::Errno;
 use nix::sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, UnixAddr};
 use serde_json::{Value, json};
 
-use crate::fake_bird::{Connection, FakeBird, Recorded};
+use crate::fake_bird::{Connection, FakeBird, Recorded, abandoned};
 use crate::root::Root;
 use crate::run::{Run, run};
 
@@ -326,7 +325,7 @@ fn a_daemon_that_restarts_in_mid_reply_is_not_asked_again() {
 #[test]
 fn a_socket_that_nobody_listens_on_is_refused_and_every_place_is_named() {
     let root = Root::new().calico_node();
-    drop(UnixListener::bind(root.at(SOCKET)).unwrap());
+    abandoned(&root.at(SOCKET));
     let shown = show(&root);
     shown.fails(
         "refused",

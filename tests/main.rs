@@ -48,5 +48,6 @@ mod root;
 mod run;
 mod schemas;
 mod secrets;
+mod strace;
 mod sysctl;
 mod unprivileged;

@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use calivet::host::{Artifact, Host, Outcome};
+
+use crate::run::install;
 
 const CALIVET: &str = env!("CARGO_BIN_EXE_calivet");
 
@@ -123,15 +124,13 @@ fn root() -> tempfile::TempDir {
     let libraries = String::from_utf8(ldd.stdout).unwrap();
     let paths = libraries.split_ascii_whitespace().filter(|word| word.starts_with('/'));
     for path in paths.map(PathBuf::from) {
-        let copy = root.path().join(path.strip_prefix("/").unwrap());
-        fs::create_dir_all(copy.parent().unwrap()).unwrap();
-        fs::copy(fs::canonicalize(path).unwrap(), copy).unwrap();
+        install(&path, &root.path().join(path.strip_prefix("/").unwrap()));
     }
-    fs::create_dir(root.path().join("bin")).unwrap();
-    fs::copy(&shell, root.path().join("bin/sh")).unwrap();
-    let script = root.path().join("usr/bin/where");
+    install(&shell, &root.path().join("bin/sh"));
+    let script = root.path().join("script");
     fs::write(&script, "#!/bin/sh\necho *; echo $PATH; echo \"$@\" >&2\nexit $#\n").unwrap();
-    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    install(&script, &root.path().join("usr/bin/where"));
+    fs::remove_file(script).unwrap();
     root
 }
 

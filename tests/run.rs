@@ -1,5 +1,6 @@
 //! One run of a program and what it gave, and what a report of `check` says.
 
+use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::Value;
@@ -30,6 +31,14 @@ pub(crate) fn run(command: &mut Command) -> Run {
         stdout: String::from_utf8(stdout).unwrap(),
         stderr: String::from_utf8(stderr).unwrap(),
     }
+}
+
+/// Puts a program at `to`, with its folders, for all to run. Another process writes it: a file that this one has open for writing
+/// is held by each child that another test is about to start, and execve(2) gives ETXTBSY meanwhile.
+#[track_caller]
+pub(crate) fn install(from: &Path, to: &Path) {
+    let installed = run(Command::new("install").args(["-D", "-m", "0755"]).arg(from).arg(to));
+    assert_eq!(installed.status, 0, "{installed:?}");
 }
 
 /// The findings of an id in a report of `check`.

@@ -270,9 +270,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_port_on_which_nobody_listens_is_told_in_the_words_of_the_probe() {
-        let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = free.local_addr().unwrap().port();
-        drop(free);
+        // Bound, so that nobody else takes the port, and not listening.
+        let silent = tokio::net::TcpSocket::new_v4().unwrap();
+        silent.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let port = silent.local_addr().unwrap().port();
         let (reading, answer) = ask(port, LATE, 1 << 20).await;
         assert_eq!((reading.outcome, answer.as_str()), (Outcome::Missing, ""));
         let reason = reading.reason.unwrap();

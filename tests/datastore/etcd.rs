@@ -1,7 +1,7 @@
 //! A real etcd on loopback, with a folder and ports of its own.
 
 use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -40,7 +40,7 @@ fn port() -> u16 {
 impl Etcd {
     /// An etcd without TLS on loopback.
     pub(crate) fn plain() -> Option<Self> {
-        Self::start("http", Vec::new(), Vec::new())
+        Self::start("http", &[], &[])
     }
 
     /// An etcd that shows `server` and takes clients of the authority only.
@@ -60,11 +60,25 @@ impl Etcd {
             // Its certificate may be over: that is what is to be found.
             "--insecure-skip-tls-verify".to_owned(),
         ];
-        Self::start("https", own, options)
+        Self::start("https", &own, &options)
     }
 
-    fn start(scheme: &'static str, own: Vec<String>, options: Vec<String>) -> Option<Self> {
+    fn start(scheme: &'static str, own: &[String], options: &[String]) -> Option<Self> {
         let programs = programs()?;
+        let started = Instant::now();
+        loop {
+            let mut etcd = Self::begin(&programs, scheme, own, options);
+            match etcd.comes_up() {
+                Ok(()) => return Some(etcd),
+                // Somebody else took the port in between.
+                Err(log) if log.contains("address already in use") => (),
+                Err(log) => panic!("etcd ended: {log}"),
+            }
+            assert!(started.elapsed() < Duration::from_secs(60), "no port stays free");
+        }
+    }
+
+    fn begin(programs: &Path, scheme: &'static str, own: &[String], options: &[String]) -> Self {
         let folder = TempDir::with_prefix("calivet-etcd-").unwrap();
         let (port, peers) = (port(), port());
         let log = std::fs::File::create(folder.path().join("log")).unwrap();
@@ -80,14 +94,24 @@ impl Etcd {
             .stderr(log)
             .spawn()
             .unwrap();
-        let etcd = Self { child, folder, port, scheme, options };
+        Self { child, folder, port, scheme, options: options.to_vec() }
+    }
+
+    /// Waits until it answers; its log, if it ends before.
+    fn comes_up(&mut self) -> Result<(), String> {
         let deadline = Instant::now() + Duration::from_secs(60);
-        while !etcd.ctl(&["get", "/x"]).0 {
-            let log = std::fs::read_to_string(etcd.folder.path().join("log")).unwrap();
+        loop {
+            let has_ended = self.child.try_wait().unwrap().is_some();
+            let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap();
+            if has_ended {
+                return Err(log);
+            }
+            if self.ctl(&["get", "/x"]).0 {
+                return Ok(());
+            }
             assert!(Instant::now() < deadline, "etcd does not come up: {log}");
             std::thread::sleep(Duration::from_millis(100));
         }
-        Some(etcd)
     }
 
     pub(crate) fn url(&self) -> String {

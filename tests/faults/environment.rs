@@ -2,10 +2,12 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::Command;
 
 use super::{CALIVET, Scratch, is_root, text};
 use crate::root::Root;
+use crate::run::install;
 
 fn host() -> Root {
     Root::new()
@@ -97,7 +99,7 @@ fn hidden_processes_are_not_taken_for_absent_ones() {
     fs::set_permissions(scratch.path(), fs::Permissions::from_mode(0o777)).unwrap();
     // Where the program is built, others than root may not be able to go.
     let calivet = scratch.path().join("calivet");
-    fs::copy(CALIVET, &calivet).unwrap();
+    install(Path::new(CALIVET), &calivet);
     // The shell stays: it is the process that must not be missed.
     let script = "mount -t proc -o hidepid=2 proc /proc && \
                   setpriv --reuid 65534 --regid 65534 --clear-groups \"$@\"; exit $?";

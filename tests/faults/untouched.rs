@@ -1,7 +1,6 @@
 //! Nothing on the node is changed, and nobody is given what they should not have.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::net::UnixListener;
 use std::process::{Child, Command, Stdio};
@@ -13,6 +12,7 @@ use calivet::untouched::Fingerprint;
 use super::{CALIVET, Scratch, is_root, wait_until};
 use crate::lab::namespaces::Namespaces;
 use crate::root::Root;
+use crate::strace;
 
 /// The machine's own state, as far as tests beside this one leave it alone.
 fn fingerprint() -> BTreeMap<&'static str, String> {
@@ -169,7 +169,7 @@ fn trace(calls: &str, scratch: &Scratch) -> Option<String> {
     let wrapper: Vec<&str> = ["strace"].into_iter().chain(options).collect();
     let run = scratch.wrapped(&wrapper, "/".as_ref()).output().unwrap();
     assert!(run.status.code().is_some_and(|code| code <= 1), "{run:?}");
-    Some(fs::read_to_string(log).unwrap())
+    Some(strace::read(&log))
 }
 
 #[test]
@@ -180,7 +180,7 @@ fn no_signal_is_sent_to_a_process_that_was_not_started_here() {
     }
     let calls = "trace=kill,tkill,tgkill,pidfd_send_signal,clone,clone3,fork,vfork";
     let Some(trace) = trace(calls, &scratch) else { return };
-    // `1234  clone(child_stack=NULL, ...) = 5678`, and the end of one that was interrupted in the trace.
+    // `1234  clone(child_stack=NULL, ...) = 5678`
     let born: Vec<&str> = trace
         .lines()
         .filter(|line| line.contains("clone") || line.contains("fork"))
@@ -256,6 +256,10 @@ impl Pretender {
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         assert_eq!(line, "ready\n");
+        let arguments = format!("/proc/{}/cmdline", child.id());
+        wait_until("it has become Felix", || {
+            std::fs::read(&arguments).is_ok_and(|bytes| bytes.starts_with(b"calico\0"))
+        });
         Self(child)
     }
 
