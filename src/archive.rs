@@ -13,6 +13,9 @@
 //! when its size is known although its data were compressed before, and a file that was cut anywhere yields
 //! every entry that was whole before the cut.
 
+pub mod entry;
+mod gzip;
+mod header;
 mod output;
 pub mod reader;
 #[cfg(test)]

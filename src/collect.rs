@@ -4,26 +4,27 @@
 //! nothing waits for something slower. An artifact that fails, hangs or panics is an item like any other, and
 //! costs the others nothing.
 
+mod outgoing;
 mod stop;
+mod task;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::fmt::Write as _;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
-use sha2::{Digest, Sha256};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::{Id, JoinSet, spawn_blocking};
 
-use crate::collectors::{self, Collector, Node, Rows};
 use crate::host::{Artifact, Collected, Found, Host, Outcome, Reading, Sensitivity, Source, Tree};
-use crate::redact::{Redactor, Stream};
+use crate::redact::Redactor;
+use outgoing::{Ended, Outgoing};
 
 pub use stop::Stop;
+pub use task::{Task, Work, tasks};
 
 /// How many tasks are under way at once where nothing speaks against it. Most wait for a program or a socket;
 /// each holds a few MiB at most.
@@ -37,41 +38,6 @@ const WORTH_A_THREAD: usize = 32 << 10;
 /// takes the room in memory for which large items wait, so none that waits to be large keeps others from ending.
 const LARGE: u64 = 512 << 10;
 
-/// What is run as one: it takes one place among those that run side by side.
-#[derive(Debug, Clone)]
-pub struct Task {
-    /// The collector's name.
-    pub collector: &'static str,
-    /// What is to be read.
-    pub work: Work,
-}
-
-impl Task {
-    fn source(&self) -> Option<&Source> {
-        match &self.work {
-            Work::Artifacts(batch) => batch.first().map(|first| &first.source),
-            Work::Tree(_) => None,
-        }
-    }
-
-    fn asks_bird(&self) -> bool {
-        matches!(self.source(), Some(Source::Bird { .. }))
-    }
-
-    fn is_probe(&self) -> bool {
-        matches!(self.source(), Some(Source::Probe { .. }))
-    }
-}
-
-/// What a task reads.
-#[derive(Debug, Clone)]
-pub enum Work {
-    /// Artifacts that are read one after the other: questions to one daemon share one connection.
-    Artifacts(Vec<Artifact>),
-    /// A folder: its files become tasks when it has been listed.
-    Tree(Tree),
-}
-
 /// An artifact that is being read, or that was left out.
 #[derive(Debug)]
 pub struct Item {
@@ -82,38 +48,6 @@ pub struct Item {
     /// What happened, when all bytes have come. Without an end it is nothing: what it was a part of broke off,
     /// and is told of by an item of its own.
     pub end: oneshot::Receiver<Collected>,
-}
-
-/// The tasks of a collector on this node, in the order of its rows.
-#[must_use]
-pub fn tasks(collector: &'static Collector, node: &Node) -> Vec<Task> {
-    let Rows { artifacts, trees } = collectors::rows(collector, node);
-    let mut tasks: Vec<Task> = Vec::new();
-    for artifact in artifacts {
-        // Each daemon, and the datastore, has one connection: its questions wait for each other anyway, and must not
-        // keep places.
-        if let Some(Task { work: Work::Artifacts(batch), .. }) =
-            tasks.iter_mut().find(|task| is_same_daemon(task, &artifact))
-        {
-            batch.push(artifact);
-        } else {
-            tasks.push(Task { collector: collector.name, work: Work::Artifacts(vec![artifact]) });
-        }
-    }
-    tasks.extend(
-        trees.into_iter().map(|tree| Task { collector: collector.name, work: Work::Tree(tree) }),
-    );
-    tasks
-}
-
-fn is_same_daemon(task: &Task, artifact: &Artifact) -> bool {
-    match (&artifact.source, task.source()) {
-        (Source::Bird { family: wanted, .. }, Some(Source::Bird { family, .. })) => {
-            family == wanted
-        }
-        (Source::Datastore { .. }, Some(Source::Datastore { .. })) => true,
-        _ => false,
-    }
 }
 
 /// A run of tasks.
@@ -291,13 +225,11 @@ impl Run {
         }
         .of(&artifact.path());
         let (chunks, mut received) = mpsc::channel::<Vec<u8>>(1);
-        let mut outgoing = Outgoing {
-            stream,
-            digest: Sha256::new(),
-            bytes: 0,
-            #[cfg(test)]
-            panics: self.panics_within == Some(artifact.path().as_ref()),
-        };
+        let mut outgoing = Outgoing::new(stream);
+        #[cfg(test)]
+        {
+            outgoing.panics = self.panics_within == Some(artifact.path().as_ref());
+        }
         let mut came = 0;
         // When the run is to end, the host is asked for no more; what has come is redacted and kept.
         let read = async {
@@ -451,42 +383,6 @@ fn refusal(found: &Found, since: Option<Timestamp>) -> Option<(Outcome, String)>
         .then(|| (Outcome::Skipped, format!("last written {:.0}, before --since", found.modified)))
 }
 
-/// An artifact on its way out.
-struct Outgoing {
-    stream: Stream,
-    digest: Sha256,
-    bytes: u64,
-    #[cfg(test)]
-    panics: bool,
-}
-
-/// What is known of it when all has come.
-struct Ended {
-    /// What was held back of it.
-    rest: Vec<u8>,
-    redactions: BTreeMap<String, u64>,
-    bytes: u64,
-    sha256: String,
-}
-
-impl Outgoing {
-    fn push(&mut self, chunk: Vec<u8>) -> Vec<u8> {
-        #[cfg(test)]
-        assert!(!self.panics, "on purpose");
-        let redacted = self.stream.push(chunk);
-        self.digest.update(&redacted);
-        self.bytes += redacted.len() as u64;
-        redacted
-    }
-
-    fn end(mut self) -> Ended {
-        let (rest, redactions) = self.stream.finish();
-        self.digest.update(&rest);
-        let bytes = self.bytes + rest.len() as u64;
-        Ended { rest, redactions, bytes, sha256: hex(&self.digest.finalize()) }
-    }
-}
-
 async fn send(sender: &mpsc::Sender<Vec<u8>>, chunk: Vec<u8>) {
     if !chunk.is_empty() {
         let _nobody_listens = sender.send(chunk).await;
@@ -508,11 +404,4 @@ pub fn folder_of(artifact: &Artifact) -> Option<PathBuf> {
         }
         _ => None,
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

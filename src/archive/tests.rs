@@ -12,8 +12,9 @@ use std::process::{Command, Stdio};
 
 use jiff::Timestamp;
 
+use super::entry::{Entry, PART};
 use super::reader::{self, Contents, Ending, Limits};
-use super::writer::{DEFAULT_LEVEL, Entry, PART, Writer};
+use super::writer::{DEFAULT_LEVEL, Writer};
 use super::{FOLDER, Output};
 
 type Files = BTreeMap<String, Vec<u8>>;

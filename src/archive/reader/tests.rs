@@ -1,8 +1,11 @@
 use super::*;
+use crate::archive::entry_path;
+use crate::archive::header::BLOCK;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use proptest::prelude::*;
 use std::io::Write as _;
+use tar::{EntryType, Header};
 
 /// A tar entry with exactly these fields, whatever a decent tar would say.
 fn raw(name: &[u8], kind: u8, size: &[u8], data: &[u8]) -> Vec<u8> {

@@ -18,8 +18,9 @@ use tokio::task::spawn_blocking;
 
 use super::{Exit, Misuse};
 use crate::archive;
+use crate::archive::entry::Entry;
 use crate::archive::reader::{Contents, Ending, Member};
-use crate::archive::writer::{self, Entry, Writer};
+use crate::archive::writer::{self, Writer};
 use crate::bundle::manifest::{self, Again, Tool};
 use crate::bundle::redacted::Redacted;
 use crate::cli;

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
-use crate::archive::writer::{Compressor, Entry, Packed};
+use crate::archive::entry::{Compressor, Entry, Packed};
 use crate::collect::Item;
 use crate::host::Collected;
 
