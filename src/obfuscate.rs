@@ -13,6 +13,7 @@
 //! `docs/obfuscation.md` says what is replaced and what is kept.
 
 mod address;
+mod everywhere;
 mod fields;
 mod hardware;
 mod key;

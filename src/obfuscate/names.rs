@@ -15,6 +15,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use super::everywhere;
 use super::key::{Key, Role, hex};
 use super::scan;
 use super::words;
@@ -83,7 +84,7 @@ impl Names {
     pub fn learn_domain(&mut self, domain: &str) {
         let domain = domain.trim().trim_matches('.').to_lowercase();
         let mut rest = domain.as_str();
-        while rest.contains('.') && !words::is_public_domain(rest) {
+        while rest.contains('.') && !everywhere::is_public_domain(rest) {
             self.learn(rest, Kind::Domain);
             rest = rest.split_once('.').map_or("", |(_, above)| above);
         }
@@ -166,7 +167,7 @@ impl Names {
             && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
             && name.starts_with(|first: char| first.is_ascii_alphanumeric())
             && name.bytes().any(|byte| byte.is_ascii_alphabetic());
-        if !is_name || words::is_everywhere(&name) || scan::holds_address(&name) {
+        if !is_name || everywhere::is_everywhere(&name) || scan::holds_address(&name) {
             return;
         }
         if self.keeps(&name) {
@@ -267,8 +268,8 @@ impl Index {
         if let Some(&kind) = self.names.known.get(name) {
             return Some((pseudonym(key, name, kind), true));
         }
-        let everywhere = words::is_everywhere(name)
-            || kind == Kind::Domain && words::is_public_domain(name)
+        let everywhere = everywhere::is_everywhere(name)
+            || kind == Kind::Domain && everywhere::is_public_domain(name)
             || scan::holds_address(name);
         (!everywhere && !self.names.keeps(name)).then(|| (pseudonym(key, name, kind), false))
     }
@@ -286,7 +287,7 @@ impl Index {
 /// check still see what a log is of.
 fn pseudonym(key: &Key, name: &str, kind: Kind) -> String {
     let digits = hex(&key.prf(Role::Name, name.as_bytes())[..4]);
-    match words::system_pod(name).filter(|_| kind == Kind::Pod) {
+    match everywhere::system_pod(name).filter(|_| kind == Kind::Pod) {
         Some(workload) => format!("{workload}-{digits}"),
         None => format!("{}-{digits}", kind.word()),
     }

@@ -12,21 +12,21 @@
 
 mod expressions;
 mod readable;
+mod sets;
 
 use std::ffi::CString;
 
 use netlink_bindings::nftables::{
-    self, ChainAttrs, DataAttrs, ExprAttrs, ExprListAttrs, FlowtableAttrs, FlowtableHookAttrs,
-    GenAttrs, HookDevAttrs, Nfgenmsg, NftCounterAttrs, NftHookAttrs, ObjAttrs, RuleAttrs, SetAttrs,
-    SetDescAttrs, SetelemListAttrs, SetelemListElemAttrs, TableAttrs,
+    self, ChainAttrs, FlowtableAttrs, FlowtableHookAttrs, GenAttrs, HookDevAttrs, Nfgenmsg,
+    NftCounterAttrs, NftHookAttrs, ObjAttrs, RuleAttrs, TableAttrs,
 };
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::attributes::{Word, attributes as raw, flags, name, network_number, text};
+use super::attributes::{Word, attributes as raw, flags, network_number, text};
 use super::document::Document;
 use super::kernel::{Kernel, Trouble};
-use expressions::{data, expression};
+use sets::Wanted;
 
 /// `NFPROTO_*`.
 const fn family_name(number: u8) -> Option<&'static str> {
@@ -93,23 +93,6 @@ struct Chain {
 }
 
 #[derive(Debug, Serialize)]
-struct Set {
-    family: Word,
-    table: Option<String>,
-    name: Option<String>,
-    handle: Option<u64>,
-    flags: Value,
-    key_type: Option<u32>,
-    key_bytes: Option<u32>,
-    data_type: Option<Word>,
-    data_bytes: Option<u32>,
-    timeout_milliseconds: Option<u64>,
-    gc_interval_milliseconds: Option<u32>,
-    size: Option<u32>,
-    comment: Option<String>,
-}
-
-#[derive(Debug, Serialize)]
 struct Rule {
     family: Word,
     table: Option<String>,
@@ -119,58 +102,10 @@ struct Rule {
     expressions: Vec<Value>,
 }
 
-#[derive(Debug, Serialize)]
-struct Element<'a> {
-    family: Word,
-    table: &'a str,
-    set: &'a str,
-    key: Value,
-    #[serde(skip_serializing_if = "Value::is_null")]
-    key_end: Value,
-    #[serde(skip_serializing_if = "Value::is_null")]
-    data: Value,
-    #[serde(skip_serializing_if = "Value::is_null")]
-    flags: Value,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    timeout_milliseconds: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    expires_milliseconds: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    comment: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    object: Option<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    expressions: Vec<Value>,
-}
-
 const TABLE_FLAGS: [&str; 3] = ["dormant", "owner", "persist"];
 const CHAIN_FLAGS: [&str; 3] = ["base", "hw-offload", "binding"];
-const SET_FLAGS: [&str; 9] = [
-    "anonymous",
-    "constant",
-    "interval",
-    "map",
-    "timeout",
-    "dynamic",
-    "object",
-    "concatenated",
-    "expressions",
-];
-const ELEMENT_FLAGS: [&str; 2] = ["interval-end", "catchall"];
-
 fn flag_names(bits: u32, names: &[&str]) -> Value {
     serde_json::to_value(flags(bits, names)).unwrap_or_default()
-}
-
-/// `NFT_DATA_VERDICT`: the map gives no data but what is to be done.
-const VERDICT: u32 = 0xffff_ff00;
-
-/// A set whose elements are asked for.
-struct Wanted {
-    family: u8,
-    table: CString,
-    name: CString,
-    key_type: u32,
 }
 
 /// Writes `generation`, and the lists.
@@ -196,7 +131,7 @@ pub(super) fn write(kernel: &mut Kernel, document: &mut Document) -> Result<(), 
             let key_type = set.get_key_type().unwrap_or_default();
             wanted.push(Wanted { family: header.nfgen_family, table, name, key_type });
         }
-        document.row(&self::set(&header, set))
+        document.row(&sets::set(&header, set))
     })?;
     document.list("objects");
     kernel.ask("NFT_MSG_GETOBJ", &nothing().op_getobj_dump(&all), |(header, object)| {
@@ -213,7 +148,7 @@ pub(super) fn write(kernel: &mut Kernel, document: &mut Document) -> Result<(), 
     })?;
     document.list("elements");
     for set in &wanted {
-        elements(kernel, document, set)?;
+        sets::elements(kernel, document, set)?;
     }
     // What belongs together was read in several dumps.
     if generation(kernel)? != before {
@@ -337,51 +272,6 @@ const fn verdict_word(number: u32) -> Word {
     )
 }
 
-fn set(header: &Nfgenmsg, attributes: nftables::IterableSetAttrs<'_>) -> Set {
-    let mut set = Set {
-        family: family(header),
-        table: None,
-        name: None,
-        handle: None,
-        flags: flag_names(0, &SET_FLAGS),
-        key_type: None,
-        key_bytes: None,
-        data_type: None,
-        data_bytes: None,
-        timeout_milliseconds: None,
-        gc_interval_milliseconds: None,
-        size: None,
-        comment: None,
-    };
-    for attribute in attributes.flatten() {
-        match attribute {
-            SetAttrs::Table(name) => set.table = Some(text(name)),
-            SetAttrs::Name(name) => set.name = Some(text(name)),
-            SetAttrs::Handle(handle) => set.handle = Some(handle),
-            SetAttrs::Flags(bits) => set.flags = flag_names(bits, &SET_FLAGS),
-            SetAttrs::KeyType(kind) => set.key_type = Some(kind),
-            SetAttrs::KeyLen(bytes) => set.key_bytes = Some(bytes),
-            SetAttrs::DataType(kind) => {
-                set.data_type = Some(Word((kind == VERDICT).then_some("verdict"), kind));
-            }
-            SetAttrs::DataLen(bytes) => set.data_bytes = Some(bytes),
-            // In network order, whatever the bindings say.
-            SetAttrs::Timeout(time) => set.timeout_milliseconds = Some(u64::from_be(time)),
-            SetAttrs::GcInterval(time) => set.gc_interval_milliseconds = Some(u32::from_be(time)),
-            SetAttrs::Desc(description) => {
-                set.size = description.flatten().find_map(|part| match part {
-                    SetDescAttrs::Size(size) => Some(size),
-                    SetDescAttrs::Concat(_) => None,
-                });
-            }
-            // After 8 entries of its own, NFTNL_UDATA_SET_COMMENT is 7.
-            SetAttrs::Userdata(data) => set.comment = userdata(data, 7),
-            _ => {}
-        }
-    }
-    set
-}
-
 fn object(header: &Nfgenmsg, attributes: nftables::IterableObjAttrs<'_>) -> Map<String, Value> {
     let mut object = Map::new();
     object.insert("family".to_owned(), serde_json::to_value(family(header)).unwrap_or_default());
@@ -465,80 +355,6 @@ fn rule(header: &Nfgenmsg, attributes: nftables::IterableRuleAttrs<'_>) -> Rule 
     rule
 }
 
-fn elements(kernel: &mut Kernel, document: &mut Document, wanted: &Wanted) -> Result<(), Trouble> {
-    let mut header = Nfgenmsg::new();
-    header.nfgen_family = wanted.family;
-    let mut request = nftables::Request::new().op_getsetelem_dump(&header);
-    request.encode().push_table(&wanted.table).push_set(&wanted.name);
-    let (table, set) = (text(&wanted.table), text(&wanted.name));
-    let asked = kernel.ask("NFT_MSG_GETSETELEM", &request, |(header, attributes)| {
-        for attribute in attributes.flatten() {
-            let SetelemListAttrs::Elements(list) = attribute else { continue };
-            for SetelemListElemAttrs::Elem(attributes) in list.flatten() {
-                let mut row = element(&header, &table, &set, attributes);
-                row.key = readable::key(row.key, wanted.key_type);
-                row.key_end = readable::key(row.key_end, wanted.key_type);
-                document.row(&row)?;
-            }
-        }
-        Ok(())
-    });
-    match asked {
-        // It is gone meanwhile.
-        Err(Trouble::Refused(_, nix::errno::Errno::ENOENT)) => {
-            kernel.interrupt();
-            Ok(())
-        }
-        other => other,
-    }
-}
-
-fn element<'a>(
-    header: &Nfgenmsg,
-    table: &'a str,
-    set: &'a str,
-    attributes: nftables::IterableSetelemAttrs<'_>,
-) -> Element<'a> {
-    let mut element = Element {
-        family: family(header),
-        table,
-        set,
-        key: Value::Null,
-        key_end: Value::Null,
-        data: Value::Null,
-        flags: Value::Null,
-        timeout_milliseconds: None,
-        expires_milliseconds: None,
-        comment: None,
-        object: None,
-        expressions: Vec::new(),
-    };
-    // The bindings (0.3.5) miss the padding before the last three.
-    for (kind, value) in raw(attributes.get_buf()) {
-        match kind {
-            ELEMENT_KEY => element.key = data(DataAttrs::new(value)),
-            ELEMENT_DATA => element.data = data(DataAttrs::new(value)),
-            ELEMENT_FLAGS_ATTRIBUTE => {
-                let bits = bits(value);
-                if bits != 0 {
-                    element.flags = flag_names(bits, &ELEMENT_FLAGS);
-                }
-            }
-            ELEMENT_TIMEOUT => element.timeout_milliseconds = network_number(value),
-            ELEMENT_EXPIRATION => element.expires_milliseconds = network_number(value),
-            ELEMENT_USERDATA => element.comment = comment(value),
-            ELEMENT_EXPRESSION => element.expressions.push(expression(ExprAttrs::new(value))),
-            ELEMENT_OBJECT => element.object = Some(name(value)),
-            ELEMENT_KEY_END => element.key_end = data(DataAttrs::new(value)),
-            ELEMENT_EXPRESSIONS => {
-                element.expressions.extend(expressions::list(ExprListAttrs::new(value)));
-            }
-            _ => {}
-        }
-    }
-    element
-}
-
 /// A number in network order, as all of nftables.
 fn bits(value: &[u8]) -> u32 {
     network_number(value).and_then(|bits| u32::try_from(bits).ok()).unwrap_or_default()
@@ -547,18 +363,6 @@ fn bits(value: &[u8]) -> u32 {
 // `NFTA_CHAIN_*`.
 const CHAIN_FLAGS_ATTRIBUTE: u16 = 10;
 const CHAIN_USERDATA: u16 = 12;
-
-// `NFTA_SET_ELEM_*`.
-const ELEMENT_KEY: u16 = 1;
-const ELEMENT_DATA: u16 = 2;
-const ELEMENT_FLAGS_ATTRIBUTE: u16 = 3;
-const ELEMENT_TIMEOUT: u16 = 4;
-const ELEMENT_EXPIRATION: u16 = 5;
-const ELEMENT_USERDATA: u16 = 6;
-const ELEMENT_EXPRESSION: u16 = 7;
-const ELEMENT_OBJECT: u16 = 9;
-const ELEMENT_KEY_END: u16 = 10;
-const ELEMENT_EXPRESSIONS: u16 = 11;
 
 /// The comment that `nft` keeps as its user's data: entries of type, length and value.
 fn comment(data: &[u8]) -> Option<String> {
