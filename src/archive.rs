@@ -20,6 +20,7 @@ mod output;
 pub mod reader;
 #[cfg(test)]
 mod tests;
+mod write_error;
 pub mod writer;
 
 use sha2::{Digest, Sha256};

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use nix::libc;
 
-use super::writer::WriteError;
+use super::write_error::WriteError;
 
 /// How many names beside the output are tried for its replacement before giving up.
 const NAMES_TRIED: u32 = 100;

@@ -8,7 +8,6 @@
 //! corrected at its end ([`Writer::begin`]).
 
 use std::io;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -20,6 +19,8 @@ use super::entry::{Compressor, Entry, Finished, Packed};
 use super::gzip::stored;
 use super::header::{BLOCK, header};
 
+pub use super::write_error::WriteError;
+
 /// The size that the header of an entry tells until it is known: larger than any that is meant to be in a bundle, so
 /// that whoever unpacks an archive that ends within the entry gets what there is of it and is told that it is not whole.
 const UNKNOWN_SIZE: u64 = 4 << 30;
@@ -28,62 +29,6 @@ const UNKNOWN_SIZE: u64 = 4 << 30;
 /// 9.3 MB, level 3 0.39 s and 8.7 MB, level 4 0.48 s and 8.3 MB, level 6 0.71 s and 8.0 MB (pigz -6: 1.0 s and 7.8 MB).
 /// A sick node's time is worth more than a few per cent of a file that is sent once.
 pub const DEFAULT_LEVEL: u32 = 2;
-
-/// Why an archive cannot be written.
-#[derive(Debug, thiserror::Error)]
-pub enum WriteError {
-    /// A file stands there, and it was not said to replace it.
-    #[error("{} exists already (--force replaces it)", path.display())]
-    Exists {
-        /// The file.
-        path: PathBuf,
-    },
-    /// A folder, a link, a device: never replaced and never written through.
-    #[error("{} exists already and is not a regular file", path.display())]
-    NotAFile {
-        /// What it is about.
-        path: PathBuf,
-    },
-    /// The file could not be made.
-    #[error("failed to create {}", path.display())]
-    Create {
-        /// The file.
-        path: PathBuf,
-        /// What the kernel said.
-        source: io::Error,
-    },
-    /// An entry could not be compressed or written. The archive holds every entry before it.
-    #[error("failed to write {entry} to {place}")]
-    Write {
-        /// The entry's path.
-        entry: String,
-        /// The output.
-        place: String,
-        /// What the kernel said.
-        source: io::Error,
-    },
-    /// The archive's end could not be written or made to last.
-    #[error("failed to finish {place}")]
-    Finish {
-        /// The output.
-        place: String,
-        /// What the kernel said.
-        source: io::Error,
-    },
-}
-
-impl WriteError {
-    /// The kernel's word on it, where there is one: `BrokenPipe` is a reader that had enough.
-    #[must_use]
-    pub fn kind(&self) -> io::ErrorKind {
-        match self {
-            Self::Exists { .. } | Self::NotAFile { .. } => io::ErrorKind::AlreadyExists,
-            Self::Create { source, .. }
-            | Self::Write { source, .. }
-            | Self::Finish { source, .. } => source.kind(),
-        }
-    }
-}
 
 /// An archive that is being written. Only whole entries are put into it.
 #[derive(Debug)]
