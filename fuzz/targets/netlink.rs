@@ -2,27 +2,8 @@
 #![no_main]
 
 use calivet::host::Outcome;
-use calivet::host::netlink::{self, Dump, Protocols, State};
+use calivet::host::netlink::{self, DUMPS};
 use libfuzzer_sys::fuzz_target;
-
-const DUMPS: [Dump; 16] = [
-    Dump::Links,
-    Dump::Addresses,
-    Dump::Routes,
-    Dump::Rules,
-    Dump::Neighbours,
-    Dump::Fdb,
-    Dump::Qdiscs,
-    Dump::Sockets(Protocols { tcp: true, udp: true, raw: true }),
-    Dump::Features,
-    Dump::Wireguard,
-    Dump::ConntrackStats,
-    Dump::Conntrack,
-    Dump::ConntrackTop,
-    Dump::Ipsets,
-    Dump::Nftables,
-    Dump::Fingerprint(State::Routes),
-];
 
 fuzz_target!(|bytes: &[u8]| {
     let Some((kind, answers)) = bytes.split_first() else { return };

@@ -6,6 +6,8 @@
 //! for is for the caller to know, and generic netlink families are looked up in the list of those that are there.
 
 mod addresses;
+#[cfg(any(test, fuzzing))]
+mod answers;
 mod attributes;
 mod conntrack;
 mod datagrams;
@@ -249,6 +251,10 @@ fn judge(trouble: &Trouble, limit: Duration, document: &Document) -> (Outcome, O
 pub fn from_answers(dump: Dump, answers: &[u8]) -> Reading {
     fuzzed::read(dump, answers)
 }
+
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub use answers::DUMPS;
 
 #[cfg(fuzzing)]
 mod fuzzed;

@@ -10,6 +10,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::answers::{attribute, done, message};
 use super::document::Document;
 use super::kernel::{Clock, Kernel, Script};
 use super::{Dump, Reading, Sink, settle};
@@ -50,30 +51,6 @@ fn next(left: &mut Vec<u8>) -> Vec<u8> {
         0 => bytes.to_vec(),
         kind => [message(16 + u16::from(*kind), 2, bytes), done()].concat(),
     }
-}
-
-fn done() -> Vec<u8> {
-    message(3, 2, &[0; 4])
-}
-
-fn message(kind: u16, flags: u16, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(16 + payload.len()).unwrap_or(16);
-    let mut bytes = length.to_ne_bytes().to_vec();
-    bytes.extend(kind.to_ne_bytes());
-    bytes.extend(flags.to_ne_bytes());
-    bytes.extend(1u32.to_ne_bytes());
-    bytes.extend(0u32.to_ne_bytes());
-    bytes.extend(payload);
-    bytes.resize(bytes.len().next_multiple_of(4), 0);
-    bytes
-}
-
-fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
-    let length = u16::try_from(4 + value.len()).unwrap_or(4);
-    let mut bytes = [length.to_ne_bytes(), kind.to_ne_bytes()].concat();
-    bytes.extend(value);
-    bytes.resize(bytes.len().next_multiple_of(4), 0);
-    bytes
 }
 
 /// The list of generic families: those that are asked for are there.

@@ -8,34 +8,9 @@ use std::rc::Rc;
 use proptest::prelude::*;
 use serde_json::Value;
 
+use super::answers::{DUMPS, attribute, done, message};
 use super::kernel::{Messages, Script};
 use super::*;
-
-/// One attribute, padded.
-pub(super) fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
-    let mut bytes = u16::try_from(4 + value.len()).unwrap().to_ne_bytes().to_vec();
-    bytes.extend(kind.to_ne_bytes());
-    bytes.extend(value);
-    bytes.resize(bytes.len().next_multiple_of(4), 0);
-    bytes
-}
-
-/// One message with its header.
-pub(super) fn message(kind: u16, flags: u16, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = u32::try_from(16 + payload.len()).unwrap().to_ne_bytes().to_vec();
-    bytes.extend(kind.to_ne_bytes());
-    bytes.extend(flags.to_ne_bytes());
-    bytes.extend(1u32.to_ne_bytes());
-    bytes.extend(0u32.to_ne_bytes());
-    bytes.extend(payload);
-    bytes.resize(bytes.len().next_multiple_of(4), 0);
-    bytes
-}
-
-/// The end of a dump.
-pub(super) fn done() -> Vec<u8> {
-    message(3, 2, &[0; 4])
-}
 
 /// Reads one document from a kernel that answers as `script` says.
 #[allow(clippy::needless_pass_by_value, reason = "a script is made where it is used")]
@@ -356,24 +331,6 @@ fn a_message_that_lies_about_its_length_ends_the_answer() {
     assert!(matches!(found[..], [Err(Trouble::Malformed(_))]));
     assert_eq!(Messages(&[whole.clone(), whole].concat()).count(), 2);
 }
-
-/// Every document, for the property below.
-const DUMPS: [Dump; 14] = [
-    Dump::Links,
-    Dump::Addresses,
-    Dump::Routes,
-    Dump::Rules,
-    Dump::Neighbours,
-    Dump::Fdb,
-    Dump::Qdiscs,
-    Dump::Sockets(Protocols { tcp: true, udp: true, raw: true }),
-    Dump::Features,
-    Dump::Wireguard,
-    Dump::ConntrackStats,
-    Dump::Conntrack,
-    Dump::Ipsets,
-    Dump::Nftables,
-];
 
 /// Attributes three deep, of which some lie about their length.
 fn attributes() -> impl Strategy<Value = Vec<u8>> {

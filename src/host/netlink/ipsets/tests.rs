@@ -1,6 +1,6 @@
 //! Members of types that not every kernel has, and messages that break off.
 
-use crate::host::netlink::tests::attribute;
+use crate::host::netlink::answers::attribute;
 
 use super::*;
 

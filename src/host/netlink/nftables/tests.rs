@@ -1,6 +1,6 @@
 //! Rules as iptables makes them, and what the bindings do not know. The rest is seen with a real kernel.
 
-use crate::host::netlink::tests::attribute;
+use crate::host::netlink::answers::attribute;
 
 use super::*;
 

@@ -7,7 +7,8 @@ use base64::Engine as _;
 
 use super::BASE64;
 use crate::host::netlink::Dump;
-use crate::host::netlink::tests::{attribute, done, message, read_from};
+use crate::host::netlink::answers::{attribute, done, message};
+use crate::host::netlink::tests::read_from;
 use crate::host::{Outcome, Reading};
 
 const PRIVATE: [u8; 32] = [0x11; 32];
