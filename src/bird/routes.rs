@@ -1,4 +1,4 @@
-//! `show route`, `show route all` and `show route count`.
+//! `show route` and `show route all`.
 //!
 //! BIRD 1.6:
 //!
@@ -211,56 +211,6 @@ fn next_hop(text: &str) -> Option<NextHop> {
 
 fn within(word: &str, open: char, close: char) -> Option<&str> {
     word.strip_prefix(open)?.strip_suffix(close)
-}
-
-/// What `show route count` says.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Of each table (BIRD 2 and 3).
-    pub tables: Vec<(String, Count)>,
-    /// Of all.
-    pub total: Option<Count>,
-}
-
-/// `7 of 7 routes for 7 networks`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Count {
-    /// Routes that were asked for.
-    pub shown: u64,
-    /// Routes in the table.
-    pub routes: u64,
-    /// Destinations.
-    pub networks: u64,
-}
-
-/// The counts in an answer to `show route count`.
-#[must_use]
-pub fn parse_count(reply: &Reply<'_>) -> Counts {
-    let tables = reply
-        .lines
-        .iter()
-        .filter(|line| line.code == 1007)
-        .filter_map(|line| {
-            let (_, table) = line.text.rsplit_once(" in table ")?;
-            Some((table.trim().to_owned(), count(&line.text)?))
-        })
-        .collect();
-    let total = reply
-        .end
-        .as_ref()
-        .filter(|end| end.code == 14)
-        .and_then(|end| count(end.text.strip_prefix("Total: ").unwrap_or(&end.text)));
-    Counts { tables, total }
-}
-
-fn count(text: &str) -> Option<Count> {
-    let words: Vec<&str> = text.split_ascii_whitespace().collect();
-    let [shown, "of", routes, "routes", "for", networks, ..] = words[..] else { return None };
-    Some(Count {
-        shown: shown.parse().ok()?,
-        routes: routes.parse().ok()?,
-        networks: networks.parse().ok()?,
-    })
 }
 
 #[cfg(test)]

@@ -55,14 +55,6 @@ pub enum Presence {
     Unknown(String),
 }
 
-impl Presence {
-    /// Whether it can be used.
-    #[must_use]
-    pub const fn is_usable(&self) -> bool {
-        matches!(self, Self::BuiltIn | Self::Loaded | Self::Available)
-    }
-}
-
 impl fmt::Display for Presence {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

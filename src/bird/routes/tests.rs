@@ -129,22 +129,6 @@ fn what_is_no_route_is_counted() {
 }
 
 #[test]
-fn counts_are_read_per_table_and_in_all() {
-    let count = |shown| Count { shown, routes: shown, networks: shown };
-    let one = include_bytes!("../../../tests/samples/bird/1.6.8/show_route_count.txt");
-    let one = parse_count(&reply::parse(one));
-    assert_eq!(one, Counts { tables: Vec::new(), total: Some(count(16)) });
-    for sample in [
-        &include_bytes!("../../../tests/samples/bird/2.0.12/show_route_count.txt")[..],
-        include_bytes!("../../../tests/samples/bird/3.3.2/show_route_count.txt"),
-    ] {
-        let tables = vec![("master4".to_owned(), count(16)), ("master6".to_owned(), count(1))];
-        let expected = Counts { tables, total: Some(count(17)) };
-        assert_eq!(parse_count(&reply::parse(sample)), expected);
-    }
-}
-
-#[test]
 fn a_line_without_a_destination_is_no_route() {
     let routes = parse(&reply::parse(b"1007-[]\n1007-[static1 10:00:00] * (200)\n0000 \n"));
     assert_eq!((routes.list.len(), routes.not_understood), (0, 2));
@@ -154,7 +138,7 @@ proptest! {
     #[test]
     fn any_lines_are_survived(text in "((1007-|1008-| |\t| \t)([ \t\\[\\]()*!/]|\\PC){0,60}\n){0,20}") {
         let answer = reply::parse(text.as_bytes());
-        let _ = (parse(&answer), parse_count(&answer));
+        let _ = parse(&answer);
     }
 
     #[test]
