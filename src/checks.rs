@@ -14,6 +14,7 @@ mod disk;
 mod environment;
 pub mod explained;
 mod felix;
+pub(crate) mod figures;
 mod firewall;
 mod interfaces;
 mod logged;
@@ -267,6 +268,21 @@ pub struct Summary {
     /// What is known and accepted, and so counts nowhere else.
     #[serde(skip_serializing_if = "is_zero")]
     pub suppressed: usize,
+}
+
+impl Summary {
+    /// How many of each level, from the worst on.
+    #[must_use]
+    pub const fn counts(self) -> [(usize, Level); 6] {
+        [
+            (self.fail, Level::Fail),
+            (self.warn, Level::Warn),
+            (self.unknown, Level::Unknown),
+            (self.info, Level::Info),
+            (self.ok, Level::Ok),
+            (self.skip, Level::Skip),
+        ]
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]

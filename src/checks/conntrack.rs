@@ -14,6 +14,7 @@ use crate::collectors::{Node, conntrack as rows};
 use crate::conntrack::Statistics;
 use crate::host::{Evidence, Outcome, Reading};
 
+use super::figures::{grouped, percent};
 use super::{Asked, Check, Finding, Kind, Level};
 
 pub(super) const CHECK: Check = Check {
@@ -183,29 +184,10 @@ fn why(reading: &Reading, source: &str) -> String {
     }
 }
 
-/// A part of a whole in per cent, with one digit behind the point.
-#[expect(clippy::cast_precision_loss, reason = "no table has 2^52 entries")]
-fn percent(part: u64, whole: u64) -> f64 {
-    (part as f64 * 1000.0 / whole as f64).round() / 10.0
-}
-
 /// How many in a second, with one digit behind the point.
 #[expect(clippy::cast_precision_loss, reason = "no counter of 32 bits reaches 2^52")]
 fn rate(growth: u64, seconds: f64) -> f64 {
     (growth as f64 * 10.0 / seconds).round() / 10.0
-}
-
-/// A number with its digits in groups of three.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// Bytes in MiB, rounded up.

@@ -6,6 +6,7 @@ mod load;
 mod logs;
 mod room;
 
+use super::figures::percent;
 use super::{Asked, Check, Finding, Kind, Level};
 use crate::collectors::{self, Rows};
 use crate::filesystems::{self, FileSystems};
@@ -100,12 +101,6 @@ fn text<'a>(evidence: &'a Evidence, path: &str) -> Option<std::borrow::Cow<'a, s
 /// Bytes as a person reads them.
 fn size(bytes: u64) -> String {
     bytesize::ByteSize::b(bytes).display().iec().to_string()
-}
-
-/// A part of a whole in per cent.
-#[expect(clippy::cast_precision_loss, reason = "a per cent of 2^53 bytes is seen anyway")]
-fn percent(part: u64, whole: u64) -> f64 {
-    (part as f64 * 1000.0 / whole as f64).round() / 10.0
 }
 
 #[cfg(test)]

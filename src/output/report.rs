@@ -92,14 +92,6 @@ fn section(id: &str, heading: &str, body: &Markup) -> Markup {
 
 fn head(page: &Page<'_>, node: &str) -> Markup {
     let summary = page.report.summary;
-    let counts = [
-        (summary.fail, Level::Fail),
-        (summary.warn, Level::Warn),
-        (summary.unknown, Level::Unknown),
-        (summary.info, Level::Info),
-        (summary.ok, Level::Ok),
-        (summary.skip, Level::Skip),
-    ];
     let verdict = if summary.fail > 0 {
         "Something is wrong."
     } else if summary.unknown > 0 {
@@ -122,7 +114,7 @@ fn head(page: &Page<'_>, node: &str) -> Markup {
             }
             p class="verdict" { (verdict) }
             p class="counts" {
-                @for (count, level) in counts {
+                @for (count, level) in summary.counts() {
                     @if count > 0 { span class={ "badge " (level.name()) } { (count) " " (level.name()) } " " }
                 }
             }

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Evidence, Finding, INODES, Level, MOUNTS, READ_ONLY, SPACE, percent, size, text};
+use crate::checks::figures::grouped;
 use crate::filesystems::{self, FileSystem, FileSystems};
 use crate::host::Outcome;
 
@@ -55,7 +56,7 @@ pub(super) fn inodes(seen: &FileSystems) -> Finding {
         left: |it| it.inodes_free,
         whole: |it| it.inodes,
         warn: INODES_WARN,
-        words: |left, whole| format!("{left} of {whole} inodes are free"),
+        words: |left, whole| format!("{} of {} inodes are free", grouped(left), grouped(whole)),
         member: "inodesFree",
     };
     let finding = scarce(INODES, seen, &measure);

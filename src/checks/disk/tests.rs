@@ -51,7 +51,7 @@ fn a_file_system_without_inodes_left_fails_and_one_without_that_limit_does_not_c
     let found = finding(INODES, &[(filesystems::PATH, &text)]);
     assert_eq!(
         (found.level, found.summary.as_str()),
-        (Level::Fail, "on /var/log 3 of 1000 inodes are free (0.3 %)")
+        (Level::Fail, "on /var/log 3 of 1,000 inodes are free (0.3 %)")
     );
     log["inodes"] = json!(0);
     let text = seen(&[log], &[]);
