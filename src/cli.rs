@@ -5,13 +5,13 @@ mod check;
 mod id;
 mod node;
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytesize::ByteSize;
 use clap::builder::{PossibleValue, PossibleValuesParser};
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
+use clap::{Args, ColorChoice, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
 
 use crate::checks::CHECKS;
 use crate::collectors::COLLECTORS;
@@ -25,16 +25,18 @@ pub use node::*;
 #[command(name = "calivet", version, propagate_version = true, max_term_width = 100)]
 #[command(after_help = "\
 Examples:
-  sudo -E calivet check -o short   what is wrong with this node, and what mends it
-  sudo calivet node status         which BGP peers are up, and what BIRD says of the others
-  sudo -E calivet node diags       all that a support engineer needs, safe to share
-  calivet explain bgp.peer         what a finding means
+  sudo -E calivet check -o short  what is wrong with this node, what mends it
+  sudo calivet node status        which BGP peers are up, and why others are not
+  sudo -E calivet node diags      all that a support engineer needs
+  calivet explain bgp.peer        what a finding means
 
 Exit status:
   0  done, and nothing is wrong
-  1  done, and something is wrong: a peer is not established, an agent is down, a bundle is not whole
+  1  done, and something is wrong: a peer is not established, an agent is
+     down, a bundle is not whole
   2  the command line is wrong
-  3  it could not be done or known: no permission, no such bundle, nothing could be written")]
+  3  it could not be done or known: no permission, no such bundle, nothing
+     could be written")]
 pub struct Cli {
     /// Options that every command knows.
     #[command(flatten)]
@@ -200,9 +202,9 @@ pub struct Explain {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The packages install them. By hand, for one user:
-  bash  calivet completions bash >~/.local/share/bash-completion/completions/calivet
-  fish  calivet completions fish >~/.config/fish/completions/calivet.fish
-  zsh   calivet completions zsh >DIR/_calivet, where DIR is in $fpath
+  calivet completions bash >~/.local/share/bash-completion/completions/calivet
+  calivet completions fish >~/.config/fish/completions/calivet.fish
+  calivet completions zsh >DIR/_calivet      where DIR is in $fpath
 
 Example:
   source <(calivet completions bash)         for this shell only")]
@@ -230,6 +232,27 @@ pub fn tree(program: Option<&OsStr>) -> clap::Command {
     let called = program.map(Path::new).and_then(Path::file_name);
     let is_plugin = called.is_some_and(|name| name == "kubectl-calivet");
     Cli::command().bin_name(if is_plugin { "kubectl calivet" } else { "calivet" })
+}
+
+/// When help and errors of the command line are coloured: clap writes them before it has come to `--color`.
+#[must_use]
+pub fn color(arguments: impl IntoIterator<Item = OsString>) -> ColorChoice {
+    let mut arguments = arguments.into_iter().take_while(|argument| argument != "--");
+    let mut choice = ColorChoice::Auto;
+    while let Some(argument) = arguments.next() {
+        let when = match argument.to_str().and_then(|argument| argument.strip_prefix("--color")) {
+            Some("") => arguments.next().and_then(|when| when.into_string().ok()),
+            Some(rest) => rest.strip_prefix('=').map(ToOwned::to_owned),
+            None => None,
+        };
+        match when.as_deref() {
+            Some("auto") => choice = ColorChoice::Auto,
+            Some("always") => choice = ColorChoice::Always,
+            Some("never") => choice = ColorChoice::Never,
+            _ => {}
+        }
+    }
+    choice
 }
 
 /// The collectors by name, with what each is.
@@ -264,9 +287,9 @@ fn duration(text: &str) -> Result<Duration, String> {
     let span: jiff::SignedDuration = match text.parse() {
         Ok(span) => span,
         // jiff's durations end at hours, for a day is not always 24 of them; here it is.
-        Err(error) => match text.strip_suffix('d').and_then(|days| days.parse::<u32>().ok()) {
+        Err(_) => match text.strip_suffix('d').and_then(|days| days.parse::<u32>().ok()) {
             Some(days) => jiff::SignedDuration::from_hours(24 * i64::from(days)),
-            None => return Err(error.to_string()),
+            None => return Err("a number with a unit is wanted, such as 5s, 2h 30m, 1d".to_owned()),
         },
     };
     match Duration::try_from(span) {
@@ -292,6 +315,16 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn colour_is_known_before_the_command_line_is_read() {
+        let of = |line: &str| color(line.split(' ').map(OsString::from));
+        assert_eq!(of("calivet check --color never --help"), ColorChoice::Never);
+        assert_eq!(of("calivet --color=always nod"), ColorChoice::Always);
+        for line in ["calivet --help", "calivet --colour never", "calivet -- --color never"] {
+            assert_eq!(of(line), ColorChoice::Auto, "{line}");
+        }
     }
 
     #[test]

@@ -11,7 +11,8 @@ fn main() -> ExitCode {
         return code;
     }
     host::address_space::spare();
-    let mut tree = cli::tree(std::env::args_os().next().as_deref());
+    let mut tree =
+        cli::tree(std::env::args_os().next().as_deref()).color(cli::color(std::env::args_os()));
     let cli = match cli::Cli::from_arg_matches(&tree.get_matches_mut()) {
         Ok(cli) => cli,
         Err(error) => error.format(&mut tree).exit(),

@@ -15,6 +15,7 @@ pub mod difference;
 pub mod explanation;
 pub mod findings;
 pub mod junit;
+mod lines;
 pub mod report;
 pub mod status;
 pub mod summary;

@@ -304,7 +304,7 @@ fn facts(peer: &Value) -> Vec<String> {
 #[test]
 fn colour_is_where_it_is_wanted_and_nowhere_else() {
     let root = recorded();
-    let red = |run: &Run| run.stdout.contains("\x1b[31m");
+    let red = |run: &Run| run.stdout.contains("\x1b[97m\x1b[41m");
     assert!(!red(&status(&root, &[])), "a pipe was coloured");
     assert!(!red(&status(&root, &["--color", "never"])));
     let coloured = status(&root, &["--color", "always"]);
@@ -399,6 +399,20 @@ fn help_needs_nothing_of_the_machine() {
             run.stdout.contains("calivet") || run.stdout.contains("bundle"),
             "{arguments:?}: {run:?}"
         );
+    }
+}
+
+#[test]
+fn help_and_errors_of_the_command_line_are_coloured_as_the_user_says() {
+    for (arguments, is_coloured) in [
+        (&["--help", "--color", "always"][..], true),
+        (&["check", "--color=never", "--help"], false),
+        (&["nod", "--color=always"], true),
+        (&["nod", "--color", "never"], false),
+    ] {
+        let run = run(calivet().args(arguments).env("CLICOLOR_FORCE", "1"));
+        let shown = run.stdout + &run.stderr;
+        assert_eq!(shown.contains('\x1b'), is_coloured, "{arguments:?}: {shown}");
     }
 }
 

@@ -47,6 +47,7 @@ mod programs;
 mod root;
 mod run;
 mod schemas;
+mod screens;
 mod secrets;
 mod strace;
 mod sysctl;

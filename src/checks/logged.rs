@@ -1,5 +1,6 @@
 //! What logs say is wrong, as findings: one that tells what was looked at, and one for each message.
 
+use bytesize::ByteSize;
 use serde_json::{Value, json};
 
 use super::{Finding, Level};
@@ -107,9 +108,9 @@ fn overview(subject: &Subject<'_>, errors: &[&&Message]) -> String {
     let since = first.map(|first| format!(" since {first:.0}")).unwrap_or_default();
     let files = if number == 1 { "1 file".to_owned() } else { format!("{number} files") };
     let part = if looked_at < bytes {
-        format!("the last {} of {}", mebibytes(looked_at), mebibytes(bytes))
+        format!("the last {} of {}", ByteSize(looked_at), ByteSize(bytes))
     } else {
-        mebibytes(bytes)
+        ByteSize(bytes).to_string()
     };
     let kinds = errors.len();
     let all: u64 = errors.iter().map(|message| message.count).sum();
@@ -135,12 +136,6 @@ fn errors_of(all: u64, kinds: usize) -> String {
         (_, 1) => format!("{all} errors of one kind"),
         _ => format!("{all} errors of {kinds} kinds"),
     }
-}
-
-/// Bytes with one digit behind the point.
-#[expect(clippy::cast_precision_loss, reason = "no log has 2^52 bytes")]
-fn mebibytes(bytes: u64) -> String {
-    format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
 }
 
 fn finding(subject: &Subject<'_>, message: &Message) -> Finding {

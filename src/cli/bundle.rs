@@ -11,7 +11,7 @@ pub enum Bundle {
     #[command(after_help = "\
 Examples:
   calivet bundle show diags-20261123_023326.tar.gz
-  calivet bundle show diags-20261123_023326.tar.gz -o wide   also what the node lacks, what was cut out where
+  calivet bundle show diags-20261123_023326.tar.gz -o wide  all that was cut out
   calivet bundle show diags-20261123_023326.tar.gz -o json | jq .complete")]
     Show(BundleFile),
     /// The paths in a bundle, each with its outcome and bytes
@@ -56,9 +56,9 @@ pub struct BundleList {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  calivet bundle cat diags-20261123_023326.tar.gz bird/ipv4/show-protocols-all
-  calivet bundle cat diags-20261123_023326.tar.gz /etc/cni/net.d/10-calico.conflist
-  calivet bundle cat diags-20261123_023326.tar.gz network/routes.json | jq '.routes[] | select(.table == 254)'")]
+  calivet bundle cat node-1.tar.gz bird/ipv4/show-protocols-all
+  calivet bundle cat node-1.tar.gz /etc/cni/net.d/10-calico.conflist
+  calivet bundle cat node-1.tar.gz network/routes.json | jq '.routes[].gateway'")]
 pub struct BundleCat {
     /// The bundle: a tar.gz, or the folder it was unpacked to
     #[arg(value_hint = ValueHint::AnyPath)]
@@ -73,7 +73,7 @@ pub struct BundleCat {
 #[command(after_help = "\
 Examples:
   calivet bundle redact diags-20261123_023326.tar.gz to-share.tar.gz
-  calivet bundle redact diags-20261123_023326.tar.gz to-share.tar.gz --obfuscate    names and addresses, too")]
+  calivet bundle redact diags-20261123_023326.tar.gz to-share.tar.gz --obfuscate")]
 pub struct BundleRedact {
     /// The bundle: a tar.gz, or the folder it was unpacked to
     #[arg(value_hint = ValueHint::AnyPath)]
@@ -103,8 +103,8 @@ pub struct BundleRedact {
 #[command(after_help = "\
 Examples:
   calivet bundle diff before.tar.gz after.tar.gz
-  calivet bundle diff before.tar.gz after.tar.gz -o wide     with every counter, and files line by line
-  calivet bundle diff before.tar.gz after.tar.gz -o json | jq '.findings[] | select(.change == \"appeared\")'")]
+  calivet bundle diff before.tar.gz after.tar.gz -o wide  all counters and lines
+  calivet bundle diff before.tar.gz after.tar.gz -o json | jq '.findings[].id'")]
 pub struct BundleDiff {
     /// The earlier bundle
     #[arg(value_name = "A", value_hint = ValueHint::AnyPath)]

@@ -10,13 +10,14 @@ use super::{checks, duration, interface};
 /// `check`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Levels: ok, info, warn, fail, unknown (could not be determined), skip (does not apply here).
+Levels: ok, info, warn, fail, unknown (could not be determined), skip (does not
+apply here).
 
 Examples:
-  sudo calivet check                       every check, a line each, and what mends what fails
-  sudo calivet check -o short              only what is not well
+  sudo calivet check                 every check, and what mends what fails
+  sudo calivet check -o short        only what is not well
   sudo calivet check --only bgp,felix
-  sudo calivet check --wait 60s            after a change: look again until all is well, for a minute at most
+  sudo calivet check --wait 60s      look again until all is well, at most 60 s
   sudo calivet check -o json | jq '.findings[] | select(.level == \"fail\")'
   calivet check --from diags-20261123_023326.tar.gz")]
 pub struct Check {
@@ -120,7 +121,7 @@ pub enum Subject {
     #[command(after_help = "\
 Examples:
   sudo calivet check interfaces
-  sudo calivet check interfaces -o json | jq '.findings[] | select(.id == \"interfaces.mtu\") | .evidence'
+  sudo calivet check interfaces -o json | jq '.findings[].evidence'
   calivet check interfaces --from diags-20261123_023326.tar.gz")]
     Interfaces,
     /// Has each pod and each block its route, and does any other route or rule win over it?
@@ -129,13 +130,14 @@ Examples:
     #[command(after_help = "\
 Examples:
   sudo calivet check bgp
-  sudo calivet check bgp --no-probe        without connections to the peers that are down
-  sudo calivet check bgp -o json | jq '.findings[] | select(.id == \"bgp.peer\") | .evidence.cause'
+  sudo calivet check bgp --no-probe  without connections to peers that are down
+  sudo calivet check bgp -o json | jq '.findings[].evidence.cause // empty'
   calivet check bgp --from diags-20261123_023326.tar.gz")]
     Bgp,
     /// Which certificates of Calico's and the kubelet's have expired, or soon will?
     #[command(after_help = "\
-Of the files only what a certificate tells anybody is kept: whose it is, by whom, until when. No key is.
+Of the files only what a certificate tells anybody is kept: whose it is, by
+whom, until when. No key is.
 
 Examples:
   sudo calivet check certificates
@@ -153,26 +155,27 @@ Examples:
     #[command(after_help = "\
 Examples:
   sudo calivet check felix
-  sudo calivet check felix -o wide         with what each finding rests on: components, files, messages
+  sudo calivet check felix -o wide   with components, files, messages
   calivet check felix --from diags-20261123_023326.tar.gz")]
     Felix,
     /// Do packets get past the rules of this host, Calico's and everybody else's?
     #[command(after_help = "\
 Examples:
   sudo calivet check firewall
-  sudo calivet check firewall -o wide      with the rules that stand before Calico's, and who has how many
+  sudo calivet check firewall -o wide  with the rules that stand before Calico's
   calivet check firewall --from diags-20261123_023326.tar.gz")]
     Firewall,
     /// Does the container runtime take Calico's plugin, and has that all it needs?
     #[command(after_help = "\
 Examples:
   sudo calivet check cni
-  sudo calivet check cni -o wide           with the files in their order, plugins, times of the tokens
+  sudo calivet check cni -o wide    with the files in their order, plugins
   calivet check cni --from diags-20261123_023326.tar.gz")]
     Cni,
     /// Which errors have confd, BIRD, the CNI plugin and the rest of calico-node logged?
     #[command(after_help = "\
-Felix's errors are told by `calivet check felix`. Of each log the last 4 MiB are looked at.
+Felix's errors are told by `calivet check felix`. Of each log the last 4 MiB are
+looked at.
 
 Examples:
   sudo calivet check logs
@@ -186,14 +189,14 @@ Examples:
     #[command(after_help = "\
 Examples:
   sudo calivet check sysctl
-  sudo calivet check sysctl --fix          have IPv4 forwarded, now and after a boot")]
+  sudo calivet check sysctl --fix    have IPv4 forwarded, now and after a boot")]
     Sysctl,
     /// By which settings is the datastore reached, and did they survive sudo?
     #[command(after_help = "\
 Examples:
   calivet check environment
-  sudo -E calivet check environment          with the variables of your own environment
-  sudo calivet check environment -c FILE     with this configuration file of calicoctl's
+  sudo -E calivet check environment        with your environment's variables
+  sudo calivet check environment -c FILE   with this file of calicoctl's
   calivet check environment --from diags-20261123_023326.tar.gz")]
     Environment,
     /// Which of Calico's interfaces does `NetworkManager` take, and which line decides?
@@ -203,7 +206,7 @@ Examples:
     #[command(after_help = "\
 Examples:
   sudo calivet check time
-  sudo calivet check time -o json | jq '.findings[] | select(.id == \"time.synchronised\") | .evidence'
+  sudo calivet check time -o json | jq '.findings[].evidence'
   calivet check time --from diags-20261123_023326.tar.gz")]
     Time,
     /// Can this node reach etcd or the Kubernetes API, is it let in, and is it in there?
@@ -215,9 +218,9 @@ Examples:
 #[command(after_help = "\
 Examples:
   sudo calivet check conntrack
-  sudo calivet check conntrack --interval 5s     with rates: what grows, and when it will be full
-  sudo calivet check conntrack --top 20          who fills the table
-  sudo calivet check conntrack --fix             raise the limit, now and for the next boot")]
+  sudo calivet check conntrack --interval 5s  with rates: when will it be full?
+  sudo calivet check conntrack --top 20       who fills the table
+  sudo calivet check conntrack --fix          raise the limit, now and at boot")]
 pub struct Conntrack {
     /// Warn from this many per cent of the limit on
     #[arg(long, value_name = "PERCENT", default_value = "75", value_parser = clap::value_parser!(u8).range(1..=100))]
@@ -256,8 +259,8 @@ pub struct Conntrack {
 #[command(after_help = "\
 Examples:
   sudo calivet check routes
-  sudo calivet check routes --interval 10s       does what goes out through tunnels still come back?
-  sudo calivet check routes -o wide              with the evidence
+  sudo calivet check routes --interval 10s  is what tunnels carry answered?
+  sudo calivet check routes -o wide         with the evidence
   calivet check routes --from diags-20261123_023326.tar.gz")]
 pub struct Routes {
     /// Look twice, this far apart, at what tunnels carry
@@ -271,7 +274,7 @@ pub struct Routes {
 Examples:
   sudo calivet check networkmanager
   calivet check networkmanager --interface cali0123456789a,vxlan.calico
-  sudo calivet check networkmanager --fix        write conf.d/calico.conf and reload")]
+  sudo calivet check networkmanager --fix   write conf.d/calico.conf and reload")]
 pub struct NetworkManager {
     /// Judge just these interfaces, whether they exist or not
     #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = interface)]

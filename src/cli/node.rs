@@ -24,10 +24,10 @@ pub enum Node {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  sudo calivet node status                 what calicoctl shows, and what it leaves out
-  sudo calivet node status -o wide         with AS numbers, routes, timers and the last error
-  sudo calivet node status -o json | jq '.bgp.ipv4.peers[] | select(.bgpState != \"Established\")'
-  sudo calivet node status --watch         redraw every 2 seconds
+  sudo calivet node status           what calicoctl shows, and what it omits
+  sudo calivet node status -o wide   with AS numbers, routes, timers, last error
+  sudo calivet node status -o json | jq '.bgp.ipv4.peers[].bgpState'
+  sudo calivet node status --watch   redraw every 2 seconds
   calivet node status --from diags-20261123_023326.tar.gz")]
 pub struct NodeStatus {
     /// Write a `CalicoNodeStatus` resource (projectcalico.org/v3) with classes Agent, BGP and Routes
@@ -54,15 +54,15 @@ pub struct NodeStatus {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  sudo -E calivet node diags                     everything, into the current folder
-  sudo -E calivet node diags --since 2h          only logs that were written to in the last two hours
-  sudo -E calivet node diags --only bird,felix   only these collectors
-  sudo -E calivet node diags --obfuscate         names and addresses replaced by pseudonyms
-  sudo -E calivet node diags --dry-run           the list of what would be read and run
+  sudo -E calivet node diags                    all, into the current folder
+  sudo -E calivet node diags --since 2h         only logs of the last two hours
+  sudo -E calivet node diags --only bird,felix  only these collectors
+  sudo -E calivet node diags --obfuscate        pseudonyms for names, addresses
+  sudo -E calivet node diags --dry-run          what would be read and run
   sudo -E calivet node diags --output-file - | ssh support 'cat > node-1.tar.gz'
 
-Passwords, keys and tokens are cut out before anything is written; the bundle's manifest.json
-counts them. The file can be read by its owner alone (mode 0600).")]
+Passwords, keys and tokens are cut out before anything is written; the bundle's
+manifest.json counts them. Its owner alone can read the file (mode 0600).")]
 #[allow(clippy::struct_excessive_bools, reason = "they are options that are on or off")]
 pub struct NodeDiags {
     /// Where to write the bundle; `-` is stdout [default: diags-YYYYMMDD_HHMMSS.tar.gz, time in UTC]

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use bytesize::ByteSize;
 use serde_json::Value;
 
+use super::lines::hanging;
 use super::{Output, printable, summary};
 use crate::bundle::inventory::{Overview, Row, Verification};
 use crate::bundle::manifest::Comparison;
@@ -21,7 +22,8 @@ const NAMED: usize = 8;
 pub fn overview(overview: &Overview, items: &[Collected], output: Output) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: &str| {
-        let _ = writeln!(text, "{name:<10} {}", printable(value));
+        let value = printable(value);
+        let _ = writeln!(text, "{name:<10} {}", hanging(&value, 11, 11, output));
     };
     line("Bundle", &overview.bundle);
     line("Node", overview.node.as_deref().unwrap_or("is not known"));
@@ -88,6 +90,7 @@ fn state(overview: &Overview) -> String {
         }
         (_, Some(false)) => match overview.troubles.len() {
             0 => "not whole".to_owned(),
+            1 => "not whole: 1 item".to_owned(),
             count => format!("not whole: {count} items"),
         },
         (_, None) => "is not known".to_owned(),

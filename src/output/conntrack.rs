@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::printable;
 use crate::checks::Finding;
+use crate::checks::figures::grouped;
 
 /// Columns of a bar.
 const BAR: u64 = 40;
@@ -109,7 +110,7 @@ fn list(text: &mut String, heading: &str, rows: &[(u64, Vec<String>)]) {
     };
     let widths: Vec<usize> = (0..columns).map(width).collect();
     for ((entries, _), cells) in rows.iter().zip(&cells) {
-        let mut line = format!("           {entries:>9}");
+        let mut line = format!("           {:>11}", grouped(*entries));
         for (cell, width) in cells.iter().zip(&widths) {
             let _ = write!(line, "  {cell:<width$}");
         }
@@ -146,10 +147,10 @@ mod tests {
         }}));
         let text = below(&finding);
         assert!(!text.contains('\u{1b}'), "{text}");
-        assert!(text.contains("                   4  10.0.0.1   cali"), "{text}");
+        assert!(text.contains("                     4  10.0.0.1   cali"), "{text}");
         assert!(text.contains("  -2\n"), "{text}");
-        assert!(text.contains("                   1  10.0.0.10\n"), "{text}");
-        assert!(text.contains("                   4  10.0.0.1 -> 10.0.0.2  udp 53\n"), "{text}");
+        assert!(text.contains("                     1  10.0.0.10\n"), "{text}");
+        assert!(text.contains("                     4  10.0.0.1 -> 10.0.0.2  udp 53\n"), "{text}");
         assert!(!text.contains("by destination:"), "{text}");
     }
 }

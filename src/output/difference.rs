@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
 
+use super::lines::hanging;
 use super::{Output, printable};
 use crate::bundle::diff::{Change, Changed, Diff, Difference, FindingChange, Thing};
 use crate::cli::Format;
@@ -23,11 +24,7 @@ pub fn render(diff: &Diff, output: Output) -> String {
     let span = span(diff.elapsed_seconds);
     let _ = writeln!(text, "B  {:.0}  {}  ({span})", after.time, printable(&name(&after.node)));
     for note in &diff.notes {
-        let _ = writeln!(
-            text,
-            "{}",
-            paint(&format!("note: {}", printable(note)), AnsiColor::Yellow, output)
-        );
+        let _ = writeln!(text, "{}", hanging(&format!("note: {}", printable(note)), 0, 2, output));
     }
     heading(&mut text, "findings", output);
     for change in &diff.findings {
@@ -47,7 +44,8 @@ pub fn render(diff: &Diff, output: Output) -> String {
     }
     counters(&mut text, diff, output);
     if !same.is_empty() {
-        let _ = writeln!(text, "\nthe same in both: {}", same.join(", "));
+        let same = format!("the same in both: {}", same.join(", "));
+        let _ = writeln!(text, "\n{}", hanging(&same, 0, 2, output));
     }
     text
 }
@@ -80,11 +78,11 @@ fn finding(text: &mut String, change: &FindingChange, output: Output) {
         Change::Appeared => ("APPEARED", AnsiColor::Red),
         Change::Worse => ("WORSE", AnsiColor::Red),
         Change::LossOfSight => ("not seen any more", AnsiColor::Magenta),
-        Change::AnotherCause => ("another cause", AnsiColor::Yellow),
-        Change::Better => ("better", AnsiColor::Yellow),
+        Change::AnotherCause => ("another cause", AnsiColor::Magenta),
+        Change::Better => ("better", AnsiColor::Green),
         Change::Vanished => ("vanished", AnsiColor::Green),
         Change::SightRegained => ("seen again", AnsiColor::Green),
-        Change::Changed => ("changed", AnsiColor::Blue),
+        Change::Changed => ("changed", AnsiColor::Magenta),
     };
     let of = change.subject.as_deref().map(|subject| format!(" {}", printable(subject)));
     let _ = writeln!(
@@ -98,7 +96,8 @@ fn finding(text: &mut String, change: &FindingChange, output: Output) {
         let _ = match verdict {
             Some(verdict) => {
                 let level = super::findings::word(verdict.level);
-                writeln!(text, "      {side}: {level}: {}", printable(&verdict.summary))
+                let said = format!("{level}: {}", printable(&verdict.summary));
+                writeln!(text, "      {side}: {}", hanging(&said, 9, 9, output))
             }
             None => writeln!(text, "      {side}: there is none"),
         };

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use anstyle::Style;
 
 use super::Output;
+use super::lines::{between_words, hanging};
 
 /// Columns where the result goes to no terminal, and the most that are easy to read.
 const COLUMNS: usize = 100;
@@ -16,6 +17,7 @@ pub fn list(rows: &[(&str, &str)], output: Output) -> String {
     let bold = bold(output);
     let mut text = String::new();
     for (id, passes) in rows {
+        let passes = hanging(passes, width + 2, width + 2, output);
         let _ = writeln!(text, "{bold}{id:<width$}{bold:#}  {passes}");
     }
     text
@@ -91,12 +93,7 @@ fn row(text: &mut String, line: &str, columns: usize) {
 }
 
 fn broken(sentence: &str, first: &str, rest: &str, columns: usize) -> String {
-    let options = textwrap::Options::new(columns)
-        .break_words(false)
-        .word_splitter(textwrap::WordSplitter::NoHyphenation)
-        .initial_indent(first)
-        .subsequent_indent(rest);
-    textwrap::fill(sentence, options)
+    textwrap::fill(sentence, between_words(columns).initial_indent(first).subsequent_indent(rest))
 }
 
 fn bold(output: Output) -> Style {

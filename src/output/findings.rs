@@ -4,14 +4,16 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
+use serde_json::Value;
 
+use super::lines::hanging;
 use super::{Output, conntrack, printable};
 use crate::checks::{CHECKS, Finding, Level, Report};
 use crate::cli::Format;
 use crate::fix::{Applied, Effect, Step};
 
-/// In less room than this a column of words is harder to read than lines that the terminal breaks.
-const NARROW: usize = 30;
+/// What stands below a finding begins here.
+const INDENT: &str = "           ";
 
 /// So many findings of one kind are told one by one even where all is well.
 const FEW: usize = 3;
@@ -59,18 +61,11 @@ pub fn render(report: &Report, several: bool, output: Output) -> String {
         }
     }
     let summary = report.summary;
-    let counts = [
-        (summary.fail, Level::Fail),
-        (summary.warn, Level::Warn),
-        (summary.unknown, Level::Unknown),
-        (summary.info, Level::Info),
-        (summary.ok, Level::Ok),
-        (summary.skip, Level::Skip),
-    ];
-    let mut counted: Vec<String> = counts
-        .iter()
+    let mut counted: Vec<String> = summary
+        .counts()
+        .into_iter()
         .filter(|(count, _)| *count > 0)
-        .map(|(count, level)| format!("{count} {}", word(*level)))
+        .map(|(count, level)| format!("{count} {}", word(level)))
         .collect();
     if summary.suppressed > 0 {
         counted.push(format!("{} suppressed", summary.suppressed));
@@ -96,72 +91,79 @@ fn heading(text: &mut String, name: &str, output: Output) {
     let style = if output.color { Style::new().bold() } else { Style::new() };
     let gap = if text.is_empty() { "" } else { "\n" };
     let sentence = format!("{name}: {about}");
-    let lines = output.columns.map_or_else(
-        || vec![sentence.as_str().into()],
-        |columns| textwrap::wrap(&sentence, columns.max(NARROW)),
-    );
-    let _ = writeln!(text, "{gap}{style}{}{style:#}", lines.join("\n"));
+    let _ = writeln!(text, "{gap}{style}{}{style:#}", hanging(&sentence, 0, 0, output));
 }
 
 /// Level, id and a sentence, which on a terminal is broken between words and stays in its column.
 fn line(text: &mut String, finding: &Finding, sentence: &str, width: usize, output: Output) {
     let style = style(finding.level, output);
-    let _ = write!(text, "{style}{:<7}{style:#}  {:<width$}  ", word(finding.level), finding.id);
+    let word = word(finding.level);
+    let _ = write!(text, "{style}{word}{style:#}{:1$}", "", 9 - word.len());
+    let _ = write!(text, "{:<width$}  ", finding.id);
     let accepted = finding.suppressed.as_ref().map(|suppressed| {
         let reason = printable(&suppressed.reason);
         format!("{sentence} (accepted until {}: {reason})", suppressed.until)
     });
     let sentence = accepted.as_deref().unwrap_or(sentence);
     let indent = 7 + 2 + width + 2;
-    let room = output.columns.map_or(0, |columns| columns.saturating_sub(indent));
-    if room < NARROW {
-        let _ = writeln!(text, "{sentence}");
-        return;
-    }
-    let lines = textwrap::wrap(sentence, between_words(room));
-    let _ = writeln!(text, "{}", lines.join(&format!("\n{:indent$}", "")));
-}
-
-/// Addresses, paths and names are copied: none is broken.
-fn between_words<'a>(room: usize) -> textwrap::Options<'a> {
-    textwrap::Options::new(room)
-        .break_words(false)
-        .word_separator(textwrap::WordSeparator::AsciiSpace)
-        .word_splitter(textwrap::WordSplitter::NoHyphenation)
+    let _ = writeln!(text, "{}", hanging(sentence, indent, indent, output));
 }
 
 /// What mends a finding. A sentence is broken between words; a command stays a line, so that it can be copied.
 fn remedy(text: &mut String, line: &str, output: Output) {
     let is_sentence = [", ", ". ", " ("].iter().any(|mark| line.contains(mark));
-    let cyan = Style::new().fg_color(Some(AnsiColor::Cyan.into()));
-    let style = if output.color { cyan } else { Style::new() };
-    indented(text, line, is_sentence, style, output);
-}
-
-/// A line below a finding, on a terminal broken between words if it may be.
-fn indented(text: &mut String, line: &str, may_be_broken: bool, style: Style, output: Output) {
-    const INDENT: &str = "           ";
-    let room = output.columns.filter(|columns| may_be_broken && *columns > INDENT.len() + NARROW);
-    let lines = room.map_or_else(
-        || vec![line.into()],
-        |columns| {
-            let room = columns - INDENT.len();
-            textwrap::wrap(line, between_words(room).subsequent_indent("  "))
-        },
-    );
-    for line in lines {
-        let _ = writeln!(text, "{INDENT}{style}{line}{style:#}");
-    }
+    let begin = INDENT.len();
+    let line = if is_sentence { hanging(line, begin, begin + 2, output) } else { line.into() };
+    let style = if output.color { Style::new().bold() } else { Style::new() };
+    let _ = writeln!(text, "{INDENT}{style}{line}{style:#}");
 }
 
 /// What a finding rests on, a line for each fact.
 fn evidence(text: &mut String, finding: &Finding, output: Output) {
     // Shown as lists already.
-    let facts = finding.evidence.iter().filter(|(name, _)| *name != "top");
-    for (name, value) in facts {
-        let value = value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
-        indented(text, &format!("{name}: {}", printable(&value)), true, Style::new(), output);
+    for (name, value) in finding.evidence.iter().filter(|(name, _)| *name != "top") {
+        fact(text, "", name, value, output);
     }
+}
+
+/// A fact behind its margin. Facts of which it is made stand below it, as in YAML.
+fn fact(text: &mut String, margin: &str, name: &str, value: &Value, output: Output) {
+    let below = " ".repeat(margin.len() + 2);
+    let mut line = |told: &str| {
+        let line = format!("{margin}{name}:{}{told}", if told.is_empty() { "" } else { " " });
+        let begin = INDENT.len();
+        let _ = writeln!(
+            text,
+            "{INDENT}{}",
+            hanging(&printable(&line), begin, begin + below.len(), output)
+        );
+    };
+    match value {
+        Value::Object(facts) if !facts.is_empty() => {
+            line("");
+            for (name, value) in facts {
+                fact(text, &below, name, value, output);
+            }
+        }
+        Value::Array(rows) if !rows.is_empty() && rows.iter().all(Value::is_object) => {
+            line("");
+            for row in rows {
+                let mut margin = format!("{below}- ");
+                for (name, value) in row.as_object().into_iter().flatten() {
+                    fact(text, &margin, name, value, output);
+                    margin = format!("{below}  ");
+                }
+            }
+        }
+        Value::Array(values) if !values.is_empty() => {
+            line(&values.iter().map(told).collect::<Vec<_>>().join(", "));
+        }
+        value => line(&told(value)),
+    }
+}
+
+fn told(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned)
 }
 
 /// What `--fix` is about to change.
@@ -228,16 +230,20 @@ pub(super) const fn word(level: Level) -> &'static str {
     }
 }
 
+/// What is to be seen at once has a ground of its own: yellow letters cannot be read on white, nor red ones on black.
 fn style(level: Level, output: Output) -> Style {
-    let colour = match level {
-        Level::Ok => AnsiColor::Green,
-        Level::Info => AnsiColor::Blue,
-        Level::Warn => AnsiColor::Yellow,
-        Level::Fail => AnsiColor::Red,
-        Level::Unknown => AnsiColor::Magenta,
-        Level::Skip => return if output.color { Style::new().dimmed() } else { Style::new() },
+    let on = |ground: AnsiColor, letters: AnsiColor| {
+        Style::new().fg_color(Some(letters.into())).bg_color(Some(ground.into()))
     };
-    if output.color { Style::new().fg_color(Some(colour.into())) } else { Style::new() }
+    match level {
+        _ if !output.color => Style::new(),
+        Level::Ok => Style::new().fg_color(Some(AnsiColor::Green.into())),
+        Level::Info => Style::new(),
+        Level::Warn => on(AnsiColor::Yellow, AnsiColor::Black),
+        Level::Fail => on(AnsiColor::Red, AnsiColor::BrightWhite),
+        Level::Unknown => on(AnsiColor::Magenta, AnsiColor::BrightWhite),
+        Level::Skip => Style::new().dimmed(),
+    }
 }
 
 #[cfg(test)]
@@ -299,6 +305,33 @@ mod tests {
                     .ends_with("for long")
             );
         }
+    }
+
+    #[test]
+    fn evidence_is_a_fact_a_line_and_what_it_is_made_of_stands_below_it() {
+        let evidence = serde_json::json!({
+            "peer": {"name": "a", "port": null}, "links": ["x", "y"], "none": [],
+            "rules": [{"chain": "OUTPUT", "packets": 15}, {"chain": "INPUT", "packets": 1}],
+        });
+        let finding = Finding::new("bgp.peer", Level::Fail, "it is down").evidence(evidence);
+        let report = Report::new(None, jiff::Timestamp::UNIX_EPOCH, vec![finding]);
+        let text = shown(&report, Format::Wide, None);
+        let lines: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix(INDENT)).collect();
+        assert_eq!(
+            lines,
+            [
+                "links: x, y",
+                "none: []",
+                "peer:",
+                "  name: a",
+                "  port: null",
+                "rules:",
+                "  - chain: OUTPUT",
+                "    packets: 15",
+                "  - chain: INPUT",
+                "    packets: 1"
+            ]
+        );
     }
 
     #[test]

@@ -7,7 +7,8 @@ use anstyle::{AnsiColor, Style};
 use jiff::Timestamp;
 use jiff::fmt::friendly::{Designator, Spacing, SpanPrinter};
 
-use super::table::{self, Row};
+use super::lines::hanging;
+use super::table::{self, Cells, Row};
 use super::{Output, printable};
 use crate::bird::status::GracefulRestart;
 use crate::host::Family;
@@ -36,7 +37,7 @@ const WIDE_HEADING: [&str; 14] = [
 pub fn table(status: &NodeStatus, output: Output) -> String {
     render(status, |family| {
         let rows: Vec<Row> = family.peers.iter().map(|peer| row(peer, output)).collect();
-        table::render(&HEADING, &rows, true)
+        table::render(&HEADING, &rows, Cells::Broken, output.columns)
     })
 }
 
@@ -59,36 +60,18 @@ pub fn wide(status: &NodeStatus, output: Output) -> String {
     text += &render(status, |family| {
         let rows: Vec<Row> =
             family.peers.iter().map(|peer| wide_row(peer, status.time, output)).collect();
-        let table = table::render(&WIDE_HEADING, &rows, false);
-        let width = table.lines().next().map_or(0, |border| border.chars().count());
-        let fits = output.columns.is_none_or(|columns| width <= columns);
-        if fits { table } else { paragraphs(&rows) }
+        table::render(&WIDE_HEADING, &rows, Cells::Whole, output.columns)
     });
     for (family, label) in [(&status.bgp.ipv4, "IPv4"), (&status.bgp.ipv6, "IPv6")] {
         let Some(version) = &family.version else { continue };
-        let _ = writeln!(
-            text,
+        let daemon = format!(
             "{label}: BIRD {}, router ID {}, started {}, reconfigured {}",
             printable(version),
             or_unknown(family.router_id.as_deref()),
             family.boot_time.map_or_else(|| "unknown".to_owned(), seconds),
             family.reconfiguration_time.map_or_else(|| "unknown".to_owned(), seconds),
         );
-    }
-    text
-}
-
-/// The rows of the wide table where a terminal has no room for it: a peer a paragraph, a column a line.
-fn paragraphs(rows: &[Row]) -> String {
-    let mut text = String::new();
-    for (cells, style) in rows {
-        let mut columns = WIDE_HEADING.iter().zip(cells);
-        if let Some((_, address)) = columns.next() {
-            let _ = writeln!(text, "{style}{address}{style:#}");
-        }
-        for (heading, cell) in columns.filter(|(_, cell)| !cell.is_empty() && *cell != "-") {
-            let _ = writeln!(text, "    {heading:<16}{cell}");
-        }
+        let _ = writeln!(text, "{}", hanging(&daemon, 0, 6, output));
     }
     text
 }
@@ -126,7 +109,7 @@ pub fn watch(
             }
             row
         });
-        table::render(&HEADING, &rows.collect::<Vec<Row>>(), false)
+        table::render(&HEADING, &rows.collect::<Vec<Row>>(), Cells::Whole, output.columns)
     });
     text
 }
@@ -242,10 +225,11 @@ const fn peer_type(kind: PeerType) -> &'static str {
     }
 }
 
-/// What is not established is what the eye looks for.
+/// What is not established is what the eye looks for: on a ground of its own, it can be read on white and on black.
 fn style(peer: &Peer, output: Output) -> Style {
     if output.color && !peer.established {
-        Style::new().fg_color(Some(AnsiColor::Red.into()))
+        let letters = AnsiColor::BrightWhite;
+        Style::new().fg_color(Some(letters.into())).bg_color(Some(AnsiColor::Red.into()))
     } else {
         Style::new()
     }

@@ -6,7 +6,9 @@ use std::fmt::Write as _;
 use anstyle::Style;
 use bytesize::ByteSize;
 
-use super::{Output, printable, table};
+use super::lines::hanging;
+use super::table::{self, Cells};
+use super::{Output, printable};
 use crate::bundle::manifest::Manifest;
 use crate::bundle::plan::Planned;
 use crate::checks::Report;
@@ -120,9 +122,9 @@ pub fn line(manifest: &Manifest, bytes: Option<u64>) -> String {
     format!("{whole}{size}{} items ({})", manifest.items.len(), counts.join(", "))
 }
 
-/// The list of `--dry-run`.
+/// The list of `--dry-run`: a table, or where a terminal is too narrow for it, an item a paragraph beneath its collector.
 #[must_use]
-pub fn plan(items: &[Planned]) -> String {
+pub fn plan(items: &[Planned], output: Output) -> String {
     let rows: Vec<table::Row> = items
         .iter()
         .map(|item| {
@@ -131,9 +133,29 @@ pub fn plan(items: &[Planned]) -> String {
             (cells.map(|cell| printable(cell).into_owned()).to_vec(), Style::new())
         })
         .collect();
-    table::render(
+    let table = table::render(
         &["Collector", "Path in the bundle", "What is read, asked or run", "Left out"],
         &rows,
-        false,
-    )
+        Cells::Whole,
+        None,
+    );
+    let needed = table.lines().next().map_or(0, str::len);
+    if output.columns.is_none_or(|columns| needed <= columns) {
+        return table;
+    }
+    let bold = if output.color { Style::new().bold() } else { Style::new() };
+    let mut text = String::new();
+    let mut above = None;
+    for item in items {
+        if above.replace(&item.collector) != Some(&item.collector) {
+            let gap = if text.is_empty() { "" } else { "\n" };
+            let _ = writeln!(text, "{gap}{bold}{}{bold:#}", item.collector);
+        }
+        let _ = writeln!(text, "  {}", printable(&item.path));
+        let _ = writeln!(text, "      {}", hanging(&printable(&item.source), 6, 8, output));
+        if let Some(reason) = &item.reason {
+            let _ = writeln!(text, "      {}", hanging(&printable(reason), 6, 8, output));
+        }
+    }
+    text
 }

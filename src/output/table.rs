@@ -33,10 +33,55 @@ const BREAK_AT: usize = 30;
 /// A row, and the style in which it is shown; [`Style::new`] is plain.
 pub type Row = (Vec<String>, Style);
 
-/// The table, with a newline at its end. Cells must be printable. With `broken`, long cells are broken as
-/// calicoctl does; otherwise a row is one line.
+/// The least room for a cell in a table whose cells are broken earlier than calicoctl's: that of calicoctl's longest
+/// word for a kind of peer.
+const LEAST: usize = 17;
+
+/// How the cells of a table are broken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cells {
+    /// Not at all: a row is one line.
+    Whole,
+    /// As calicoctl does.
+    Broken,
+}
+
+/// The table, with a newline at its end. Cells must be printable. On a terminal that is too narrow for it, cells are
+/// broken earlier, and where that does not help, a row is a paragraph and a column a line.
 #[must_use]
-pub fn render(heading: &[&str], rows: &[Row], broken: bool) -> String {
+pub fn render(heading: &[&str], rows: &[Row], cells: Cells, columns: Option<usize>) -> String {
+    let mut limit = (cells == Cells::Broken).then_some(BREAK_AT);
+    loop {
+        let table = drawn(heading, rows, limit);
+        let needed = table.lines().next().map_or(0, width);
+        let Some(columns) = columns.filter(|columns| needed > *columns) else { return table };
+        // The column that is broken gives what is too much.
+        limit = match limit {
+            None => Some(BREAK_AT),
+            Some(BREAK_AT) if BREAK_AT + columns >= needed + LEAST => {
+                Some(BREAK_AT + columns - needed)
+            }
+            Some(_) => return paragraphs(heading, rows),
+        };
+    }
+}
+
+/// A row a paragraph, beneath its first cell, and a column that says something a line.
+fn paragraphs(heading: &[&str], rows: &[Row]) -> String {
+    let mut text = String::new();
+    for (cells, style) in rows {
+        let mut columns = heading.iter().zip(cells);
+        if let Some((_, first)) = columns.next() {
+            let _ = writeln!(text, "{style}{first}{style:#}");
+        }
+        for (heading, cell) in columns.filter(|(_, cell)| !cell.is_empty() && *cell != "-") {
+            let _ = writeln!(text, "    {heading:<16}{cell}");
+        }
+    }
+    text
+}
+
+fn drawn(heading: &[&str], rows: &[Row], limit: Option<usize>) -> String {
     let mut table = Table::new();
     table.load_style(STYLE);
     let mut widths: Vec<usize> = heading.iter().map(|name| width(name)).collect();
@@ -45,9 +90,9 @@ pub fn render(heading: &[&str], rows: &[Row], broken: bool) -> String {
         let mut height = 1;
         let mut shown = Vec::new();
         for (cell, column) in cells.iter().zip(&mut widths) {
-            let lines = if broken { break_evenly(cell) } else { vec![cell.clone()] };
+            let lines = limit.map_or_else(|| vec![cell.clone()], |limit| break_evenly(cell, limit));
             // A broken cell is as wide as its longest line might have been.
-            let least = if lines.len() > 1 { BREAK_AT } else { 0 };
+            let least = limit.filter(|_| lines.len() > 1).unwrap_or(0);
             let widest = lines.iter().map(|line| width(line)).max().unwrap_or(0);
             *column = (*column).max(widest).max(least);
             height = height.max(lines.len());
@@ -83,12 +128,12 @@ fn width(text: &str) -> usize {
 
 /// The lines of a cell: words are kept whole, and of all ways to break the one with the least sum of squares of
 /// what is left free on each line but the last (tablewriter's `WrapWords`).
-fn break_evenly(text: &str) -> Vec<String> {
-    if width(text) <= BREAK_AT {
+fn break_evenly(text: &str, limit: usize) -> Vec<String> {
+    if width(text) <= limit {
         return vec![text.to_owned()];
     }
     let words: Vec<&str> = text.split(' ').collect();
-    let limit = words.iter().map(|word| width(word)).max().unwrap_or(0).max(BREAK_AT);
+    let limit = words.iter().map(|word| width(word)).max().unwrap_or(0).max(limit);
     let length = |from: usize, to: usize| {
         words[from..to].iter().map(|word| width(word)).sum::<usize>() + to - from - 1
     };
@@ -136,7 +181,7 @@ mod tests {
             row(&["172.20.37.184", "node-to-node mesh", "up", "2018-10-16", "Established"]),
         ];
         assert_eq!(
-            render(&heading, &rows, true),
+            render(&heading, &rows, Cells::Broken, None),
             "\
 +---------------+-------------------+-------+------------+--------------------------------+
 | PEER ADDRESS  |     PEER TYPE     | STATE |   SINCE    |              INFO              |
@@ -150,29 +195,48 @@ mod tests {
     }
 
     #[test]
+    fn a_narrow_terminal_gets_the_table_with_cells_broken_earlier_or_paragraphs() {
+        let heading = ["Peer address", "Peer type", "State", "Since", "Info"];
+        let info = "Active Socket: Connection refused";
+        let of = |address| [row(&[address, "node-to-node mesh", "start", "17:19:38", info])];
+        let ipv4 = render(&heading, &of("192.168.63.204"), Cells::Broken, Some(80));
+        assert!(ipv4.lines().all(|line| width(line) == 80), "{ipv4}");
+        assert!(ipv4.contains("| Active Socket:       |"), "{ipv4}");
+        let ipv6 = of("fd00:1234:5678:9abc:def0:1234:5678:9abc");
+        for cells in [Cells::Broken, Cells::Whole] {
+            let text = render(&heading, &ipv6, cells, Some(80));
+            assert!(
+                text.ends_with("    Info            Active Socket: Connection refused\n"),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
     fn an_empty_cell_stays_a_cell() {
-        let text = render(&["A", "B"], &[row(&["x", ""])], true);
+        let text = render(&["A", "B"], &[row(&["x", ""])], Cells::Broken, None);
         assert!(text.contains("| x |   |"), "{text}");
     }
 
     #[test]
     fn a_word_longer_than_the_limit_is_kept_whole() {
         let long = "fd00:1234:5678:9abc:def0:1234:5678:9abc";
-        assert_eq!(break_evenly(&format!("{long} x y")), [long, "x y"]);
+        assert_eq!(break_evenly(&format!("{long} x y"), BREAK_AT), [long, "x y"]);
     }
 
     #[test]
     fn lines_are_as_even_as_can_be() {
         let text = "aaa bbb ccc ddd eee fff ggg hhh iii jjj kkk lll mmm nnn ooo ppp";
-        let lines = break_evenly(text);
+        let lines = break_evenly(text, BREAK_AT);
         assert!(lines.iter().all(|line| line.len() <= BREAK_AT), "{lines:?}");
         assert_eq!(lines.join(" "), text);
     }
 
     #[test]
     fn a_coloured_row_is_the_same_but_for_its_colour() {
-        let plain = render(&["A"], &[row(&["x"])], true);
-        let coloured = render(&["A"], &[(vec!["x".to_owned()], Style::new().bold())], true);
+        let plain = render(&["A"], &[row(&["x"])], Cells::Broken, None);
+        let coloured =
+            render(&["A"], &[(vec!["x".to_owned()], Style::new().bold())], Cells::Broken, None);
         assert!(coloured.contains("\x1b["));
         let bare =
             regex::Regex::new("\x1b\\[[0-9;]*m").unwrap().replace_all(&coloured, "").into_owned();

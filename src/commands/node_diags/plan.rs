@@ -121,7 +121,7 @@ pub(super) fn dry_run(
     output.print(&if output.format.is_document() {
         output::document(&Plan { schema_version: 1, items }, output.format)?
     } else {
-        output::summary::plan(&items)
+        output::summary::plan(&items, output)
     })?;
     Ok(Exit::Well)
 }
