@@ -7,6 +7,7 @@
 mod backend;
 mod hooks;
 mod load;
+mod managers;
 mod others;
 mod proxy;
 

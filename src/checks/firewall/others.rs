@@ -6,11 +6,11 @@ use std::collections::BTreeSet;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Facts, Form, OTHERS, Owner, ROUTES, form, owner, unread};
+use super::{Facts, Form, OTHERS, Owner, ROUTES, form, managers, owner, unread};
 use crate::checks::bgp::firewall::{Direction, Drop, Firewall, Packet};
 use crate::checks::bgp::kernel;
 use crate::checks::{Finding, Level};
-use crate::packet_filter::{Act, Chain};
+use crate::packet_filter::{Act, Backend, Chain};
 
 /// Somewhere that is no node's and no pod's: TEST-NET-2 (RFC 5737).
 const OUTSIDE: [u8; 4] = [198, 51, 100, 1];
@@ -119,12 +119,24 @@ fn told(
     );
     let found = found.remedy(drop.command.clone());
     if drop.rule["table"] == "firewalld" {
-        found
-            .remedy("systemctl disable --now firewalld    # Calico's policy takes its place")
-            .remedy("or trust Calico's links and pools: firewall-cmd --permanent --zone=trusted --add-interface=vxlan.calico --add-interface=tunl0 --add-source=POD_CIDR; firewall-cmd --reload; then restart calico-node")
+        managers::FIREWALLD.lets_pass.iter().fold(found, |found, line| found.remedy(*line))
     } else {
         found.remedy("have it accept what comes from and goes to Calico's links (cali*, tunl0, vxlan.calico, wireguard.cali)")
     }
+}
+
+/// Whether a base chain is known to let pass what pods send and are sent, whatever Calico's chains say of it. Only IPv4
+/// of nftables can be walked.
+pub(super) fn lets_pass(facts: &Facts<'_>, base: &Chain) -> bool {
+    if (base.backend, base.family.as_str()) != (Backend::Nft, "ip") {
+        return false;
+    }
+    let Some(firewall) = Firewall::read(facts.evidence) else { return false };
+    let firewall = firewall.without("cali-");
+    let is_base = |family: &str, table: &str, name: &str| {
+        (family, table, name) == (&base.family, &base.table, &base.name)
+    };
+    packets(facts).iter().all(|(packet, _)| firewall.dropped_by(packet, is_base).is_none())
 }
 
 /// What a pod begins, and what is begun with it.

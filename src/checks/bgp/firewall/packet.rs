@@ -119,6 +119,9 @@ impl Packet {
     pub(super) fn tracked(&self, key: &str) -> Vec<Option<u8>> {
         match key {
             "state" => self.state().to_ne_bytes().map(Some).to_vec(),
+            // `enum ip_conntrack_status`: of a connection that is not confirmed yet no bit is set. That its address was
+            // translated is left out, for the packets that are asked about are sent to whom they are meant for.
+            "status" if self.is_first => vec![Some(0); 4],
             _ => vec![None; 16],
         }
     }
