@@ -67,7 +67,7 @@ fn commands(finding: &Value, program: &str) -> String {
 fn firewalld_rejects_what_calico_accepts_until_it_is_stopped_or_trusts_the_pods() {
     let Some(node) = Node::start("iptables-nft") else { return };
     node.install_firewalld();
-    node.assert_packets("passes");
+    node.assert_packets(["passes"; 3]);
     assert_eq!(wrong(&node), [""; 0]);
     let before = levels(&node);
 
@@ -80,22 +80,29 @@ fn firewalld_rejects_what_calico_accepts_until_it_is_stopped_or_trusts_the_pods(
     node.run("felix");
     let words = ["table inet firewalld (reject) drops what a pod sends to the outside"];
     let others = only(&node, "firewall.others", "fail", &words);
-    node.assert_packets("rejected");
+    node.assert_packets(["rejected", "rejected", "lost"]);
     assert_eq!(changed(&before, &levels(&node)), ["firewall.others"]);
 
     node.run(&commands(&others, "systemctl"));
     assert_eq!(wrong(&node), ["firewall.chains"], "it flushes iptables when it stops, too");
     node.run("felix");
-    node.assert_packets("passes");
+    node.assert_packets(["passes"; 3]);
     assert_eq!(changed(&before, &levels(&node)), [""; 0]);
 
     node.run("firewalld\nfelix");
-    node.run(&format!("{}\nfelix", commands(&others, "firewall-cmd")));
-    node.assert_packets("passes");
+    let commands = commands(&others, "firewall-cmd");
+    let opens = |line: &&str| line.contains("--add-port") || line.contains("--add-protocol");
+    let (open, trust): (Vec<&str>, Vec<&str>) = commands.lines().partition(opens);
+    node.run(&format!("{}\nfelix", trust.join("\n")));
+    let words = ["drops what 10.0.0.2 sends through vxlan.calico (UDP 4789)"];
+    only(&node, "firewall.others", "fail", &words);
+    node.assert_packets(["passes", "passes", "lost"]);
+    node.run(&format!("{}\nfirewall-cmd --reload\nfelix", open.join("\n")));
+    node.assert_packets(["passes"; 3]);
     assert_eq!(changed(&before, &levels(&node)), [""; 0]);
     let others = &live(node.namespaces());
     let others = finding(others, "firewall.others");
-    assert_eq!(others["evidence"]["chains"].as_array().unwrap().len(), 3, "{others:#}");
+    assert_eq!(others["evidence"]["chains"].as_array().unwrap().len(), 4, "{others:#}");
 }
 
 #[test]
@@ -105,7 +112,7 @@ fn firewalld_leaves_the_chains_of_iptables_legacy_alone_and_rejects_all_the_same
     let before = levels(&node);
     node.run("firewalld");
     only(&node, "firewall.others", "fail", &["table inet firewalld (reject)"]);
-    node.assert_packets("rejected");
+    node.assert_packets(["rejected", "rejected", "lost"]);
     assert_eq!(changed(&before, &levels(&node)), ["firewall.others"]);
 }
 
@@ -122,10 +129,10 @@ fn firewalld_of_the_back_end_iptables_rejects_before_calico_accepts() {
     let words =
         ["stops every packet (REJECT), and Calico accepts at 8", "firewalld has rules there"];
     let forward = only(&node, "firewall.forward", "fail", &words);
-    node.assert_packets("rejected");
+    node.assert_packets(["rejected"; 3]);
     assert_eq!(changed(&before, &levels(&node)), ["firewall.forward"]);
     node.run(&format!("{}\nfelix", commands(&forward, "firewall-cmd")));
-    node.assert_packets("passes");
+    node.assert_packets(["passes"; 3]);
     assert_eq!(changed(&before, &levels(&node)), [""; 0]);
 }
 
@@ -139,7 +146,7 @@ fn ufw_is_in_the_way_only_where_felix_lets_it() {
         // Felix's rules are first, and its accept stands before the policy that ufw sets.
         node.run("ufw --force enable\nfelix");
         assert!(node.run(&format!("{iptables} -S FORWARD")).contains("-P FORWARD DROP"));
-        node.assert_packets("passes");
+        node.assert_packets(["passes"; 3]);
         assert_eq!(changed(&before, &levels(&node)), [""; 0], "{which}");
 
         node.run("chain_insert_mode=-A felix");
@@ -155,10 +162,10 @@ fn ufw_is_in_the_way_only_where_felix_lets_it() {
         node.run("ufw --force enable\nallow_action=Return felix");
         let words = ["the policy of FORWARD", "is DROP", "ufw has rules there"];
         let forward = only(&node, "firewall.forward", "fail", &words);
-        node.assert_packets("lost");
+        node.assert_packets(["lost"; 3]);
         assert_eq!(changed(&before, &levels(&node)), ["firewall.forward"], "{which}");
         node.run(&commands(&forward, "ufw"));
-        node.assert_packets("passes");
+        node.assert_packets(["passes"; 3]);
         assert_eq!(changed(&before, &levels(&node)), [""; 0], "{which}");
 
         node.run("sed -i s/^MANAGE_BUILTINS=no/MANAGE_BUILTINS=yes/ /etc/default/ufw\nufw reload");
@@ -186,19 +193,19 @@ fn docker_that_started_after_felix_decides_before_calico_until_felix_looks_again
         assert!(order["remedy"].to_string().contains("Docker puts its chains first"), "{order:#}");
         // Docker has set the policy to DROP, and Calico's accept stands before it.
         assert!(node.run(&format!("{iptables} -S FORWARD")).contains("-P FORWARD DROP"));
-        node.assert_packets("passes");
+        node.assert_packets(["passes"; 3]);
         assert_eq!(changed(&before, &levels(&node)), ["firewall.order"]);
         node.run("felix");
-        node.assert_packets("passes");
+        node.assert_packets(["passes"; 3]);
         assert_eq!(changed(&before, &levels(&node)), [""; 0]);
 
         node.run("allow_action=Return felix");
         let words = ["the policy of FORWARD", "Docker has rules there"];
         let forward = only(&node, "firewall.forward", "fail", &words);
-        node.assert_packets("lost");
+        node.assert_packets(["lost"; 3]);
         let accept = commands(&forward, "iptables");
         node.run(&accept.replacen("iptables", iptables, 1));
-        node.assert_packets("passes");
+        node.assert_packets(["passes"; 3]);
         assert_eq!(changed(&before, &levels(&node)), [""; 0]);
     }
 }

@@ -33,6 +33,7 @@ felix() {
     for chain in cali-INPUT cali-FORWARD cali-OUTPUT cali-tw-cali1 cali-fw-cali1; do
         t -F $chain 2>/dev/null || t -N $chain
     done
+    t -A cali-INPUT -p udp --dport 4789 -m comment --comment cali:f -j ACCEPT
     t -A cali-FORWARD -o cali1 -m comment --comment cali:b -j cali-tw-cali1
     t -A cali-FORWARD -m comment --comment cali:e -j MARK --set-xmark 0x10000/0x10000
     t -A cali-tw-cali1 -m conntrack --ctstate INVALID -m comment --comment cali:c -j DROP
@@ -67,7 +68,8 @@ reach() {
 }
 "#;
 
-/// A pod behind `cali1`, and somebody outside behind the uplink, whose address is the one that calivet asks the rules about.
+/// A pod behind `cali1`; somebody outside behind the uplink, whose address is the one that calivet asks the rules about,
+/// and who is another node, too, with a pod that comes through VXLAN.
 const NETWORK: &str = "
 echo 1 >/proc/sys/net/ipv4/ip_forward
 ip netns add pod
@@ -81,6 +83,7 @@ ip -n pod address add 10.65.0.1/32 dev eth0
 ip -n pod route add 169.254.1.1 dev eth0
 ip -n pod route add default via 169.254.1.1
 ip netns add outside
+ip netns exec outside bash -c 'cd /proc/sys/net/ipv4; echo 1 >ip_forward; for of in all default; do echo 0 >conf/$of/rp_filter; done'
 ip link add up0 type veth peer name eth0 netns outside
 ip link set up0 up
 ip address add 10.0.0.1/24 dev up0
@@ -90,6 +93,28 @@ ip -n outside link set eth0 up
 ip -n outside address add 10.0.0.2/24 dev eth0
 ip -n outside address add 198.51.100.1/32 dev lo
 ip -n outside route add 10.65.0.0/16 via 10.0.0.1 src 198.51.100.1
+ip link add vxlan.calico address 66:00:00:00:00:01 type vxlan id 4096 dstport 4789 local 10.0.0.1 dev up0 nolearning
+ip link set vxlan.calico up
+ip address add 10.65.0.0/32 dev vxlan.calico
+ip neigh add 10.65.9.0 lladdr 66:00:00:00:00:02 dev vxlan.calico nud permanent
+bridge fdb append 66:00:00:00:00:02 dev vxlan.calico dst 10.0.0.2
+ip route add 10.65.9.0/26 via 10.65.9.0 dev vxlan.calico onlink
+ip -n outside link add vxlan.calico address 66:00:00:00:00:02 type vxlan id 4096 dstport 4789 local 10.0.0.2 dev eth0 nolearning
+ip -n outside link set vxlan.calico up
+ip -n outside address add 10.65.9.0/32 dev vxlan.calico
+ip -n outside neigh add 10.65.0.0 lladdr 66:00:00:00:00:01 dev vxlan.calico nud permanent
+bridge -n outside fdb append 66:00:00:00:00:01 dev vxlan.calico dst 10.0.0.1
+ip netns add other
+ip -n outside link add cali9 type veth peer name eth0 netns other
+ip -n outside link set cali9 up
+ip -n outside address add 169.254.1.1/32 dev cali9
+ip -n outside route add 10.65.9.1/32 dev cali9
+ip -n outside rule add iif cali9 lookup 100
+ip -n outside route add 10.65.0.0/26 via 10.65.0.0 dev vxlan.calico onlink table 100
+ip -n other link set eth0 up
+ip -n other address add 10.65.9.1/32 dev eth0
+ip -n other route add 169.254.1.1 dev eth0
+ip -n other route add default via 169.254.1.1
 ";
 
 /// A shell under Felix's name, whose script waits for what never comes.
@@ -151,14 +176,17 @@ impl Node {
         fs::write(path, known + functions).unwrap();
     }
 
-    /// What becomes of the packets of the pod and of those to it, which must be the same: `passes`, `rejected` or `lost`.
+    /// What becomes of packets: of the pod's to the outside, of those from there to the pod, and of those of another
+    /// node's pod: `passes`, `rejected` or `lost`.
     #[track_caller]
-    pub(crate) fn assert_packets(&self, expected: &str) {
-        // What is lost is lost for ever; what gets an answer may wait for it.
-        let seconds = if expected == "lost" { 2 } else { 60 };
-        let became = self
-            .run(&format!("reach pod 198.51.100.1 {seconds}\nreach outside 10.65.0.1 {seconds}"));
-        assert_eq!(became.lines().collect::<Vec<_>>(), [expected; 2]);
+    pub(crate) fn assert_packets(&self, expected: [&str; 3]) {
+        let ways = [("pod", "198.51.100.1"), ("outside", "10.65.0.1"), ("other", "10.65.0.1")];
+        let became = ways.iter().zip(expected).map(|((from, to), expected)| {
+            // What is lost is lost for ever; what gets an answer may wait for it.
+            let seconds = if expected == "lost" { 2 } else { 60 };
+            self.run(&format!("reach {from} {to} {seconds}")).trim().to_owned()
+        });
+        assert_eq!(became.collect::<Vec<_>>(), expected);
     }
 
     /// Puts firewalld on the node: `firewalld` starts it and waits until it runs, `firewall-cmd` is its own program, and

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::kernel;
 use crate::host::Evidence;
-pub(in crate::checks) use packet::{Direction, Packet};
+pub(in crate::checks) use packet::{Direction, IPIP, Packet, TCP, UDP};
 use packet::{Load, Registers, Truth, bytes};
 
 /// Where a bundle keeps the rules.

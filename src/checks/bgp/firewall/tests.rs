@@ -42,6 +42,7 @@ fn firewall(rules: &[&[&str]], elements: &str) -> Firewall {
 
 fn call() -> Packet {
     Packet {
+        protocol: TCP,
         direction: Direction::Out,
         source: "10.0.0.1".parse().ok(),
         destination: "10.0.0.13".parse().ok(),
