@@ -347,8 +347,9 @@ pub(super) fn forward(facts: &Facts<'_>) -> Finding {
         |level, summary: String| Finding::new(FORWARD, level, summary).evidence(evidence.clone());
     if let Some((why, base)) = wrong {
         let managers = managers::called(&facts.rules, base, &base.rules);
-        let names: String =
-            managers.iter().map(|manager| format!("; {} has rules there", manager.name)).collect();
+        let names = managers
+            .iter()
+            .fold(String::new(), |names, manager| names + "; " + manager.name + " has rules there");
         let found = finding(
             Level::Fail,
             format!("{why}{names}: what pods send to others and are sent is lost"),
