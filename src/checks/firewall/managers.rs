@@ -33,8 +33,8 @@ pub(super) const FIREWALLD: Manager = Manager {
     )),
     lets_pass: &[
         "systemctl disable --now firewalld    # Calico's policy takes its place; it flushes iptables: restart calico-node then",
-        "or keep it, let in what nodes send each other (BGP, VXLAN, Typha, kubelet, IP in IP), and have it trust Calico's links and pools both ways:",
-        "firewall-cmd --permanent --add-port=179/tcp --add-port=4789/udp --add-port=5473/tcp --add-port=10250/tcp",
+        "or keep it, let in what nodes send each other (BGP, VXLAN, WireGuard, Typha, kubelet, IP in IP), and have it trust Calico's links and pools both ways:",
+        "firewall-cmd --permanent --add-port=179/tcp --add-port=4789/udp --add-port=51820/udp --add-port=5473/tcp --add-port=10250/tcp",
         "firewall-cmd --permanent --add-protocol=4",
         "firewall-cmd --permanent --zone=trusted --add-interface=cali+ --add-interface=tunl0 --add-interface=vxlan.calico --add-interface=wireguard.cali",
         "firewall-cmd --permanent --zone=trusted --add-source=POD_CIDR",
