@@ -57,7 +57,7 @@ NFT
 }
 
 /// Findings by id, of which no level is `ok` or `skip`.
-fn trouble(report: &Value) -> BTreeMap<String, (String, String)> {
+pub(crate) fn trouble(report: &Value) -> BTreeMap<String, (String, String)> {
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let findings = report["findings"].as_array().unwrap().iter();
     findings
@@ -66,13 +66,13 @@ fn trouble(report: &Value) -> BTreeMap<String, (String, String)> {
         .collect()
 }
 
-fn live(namespaces: &Namespaces) -> Value {
+pub(crate) fn live(namespaces: &Namespaces) -> Value {
     let mut command = namespaces.command(env!("CARGO_BIN_EXE_calivet"));
     run(command.args(["check", "firewall", "-o", "json"])).json()
 }
 
 /// What a bundle of the node says, and what it said when it was made.
-fn bundled(namespaces: &Namespaces) -> (Value, Value) {
+pub(crate) fn bundled(namespaces: &Namespaces) -> (Value, Value) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("b.tar.gz");
     let mut diags = namespaces.command(env!("CARGO_BIN_EXE_calivet"));

@@ -6,6 +6,8 @@
 //! real.
 
 pub(crate) mod bgp;
+pub(crate) mod bus;
+pub(crate) mod firewalls;
 pub(crate) mod http;
 pub(crate) mod namespaces;
 pub(crate) mod networkmanager;

@@ -30,6 +30,7 @@ mod diags_options;
 mod documentation;
 mod fake_bird;
 mod faults;
+mod firewalls;
 mod formats;
 mod hostile_sockets;
 mod lab;

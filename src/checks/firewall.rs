@@ -7,6 +7,7 @@
 mod backend;
 mod hooks;
 mod load;
+mod managers;
 mod others;
 mod proxy;
 
@@ -49,6 +50,7 @@ const LOCK: &str = "firewall.lock";
 
 const NFTABLES: &str = "netfilter/nftables.json";
 const LINKS: &str = "network/links.json";
+const FDB: &str = "network/fdb.json";
 const ROUTES: &str = "network/routes.json";
 const MODULES: &str = "host/proc/modules";
 /// Of each family: the tables of legacy iptables that are in use, and their rules.
@@ -61,6 +63,7 @@ const LEGACY: [(&str, &str, &str); 2] = [
 const READ: &[&str] = &[
     NFTABLES,
     LINKS,
+    FDB,
     ROUTES,
     MODULES,
     LEGACY[0].1,

@@ -93,6 +93,18 @@ impl Namespaces {
         }
     }
 
+    /// Lays memory over folders: what is written there goes with the namespaces, and nothing of the machine is.
+    #[track_caller]
+    pub(crate) fn layer(&self, folders: &[&str]) {
+        for (index, folder) in folders.iter().enumerate() {
+            self.run(&format!(
+                "mkdir -p /run/layers/{index}/upper /run/layers/{index}/work\n\
+                 mount -t overlay overlay -o lowerdir={folder},upperdir=/run/layers/{index}/upper,\
+                 workdir=/run/layers/{index}/work {folder}"
+            ));
+        }
+    }
+
     /// Runs a bash script to its end and gives what it printed. What it leaves in the background lives as long
     /// as the lab.
     #[track_caller]

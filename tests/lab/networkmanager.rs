@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 use std::env;
-use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::symlink;
@@ -14,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use super::bus;
 use super::namespaces::Namespaces;
 
 /// A machine with `NetworkManager`, which does not run yet.
@@ -26,13 +26,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Folders that get a layer of memory.
 const LAYERED: [&str; 3] = ["/etc", "/var/lib", "/usr/lib"];
-
-const BUS: &str = r#"<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
- "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
-<busconfig><type>system</type><listen>unix:path=/run/dbus/system_bus_socket</listen><auth>EXTERNAL</auth>
-<policy context="default"><allow user="*"/><allow own="*"/><allow send_destination="*"/>
-<allow receive_sender="*"/></policy></busconfig>
-"#;
 
 impl Machine {
     /// A machine with a system bus. `None` where there can be none: why is said on standard error, unless the
@@ -52,40 +45,28 @@ impl Machine {
                 return None;
             }
         };
-        let mut script = String::from("mount -t sysfs -o ro sysfs /sys\nmkdir -p /run/dbus\n");
-        for (index, folder) in LAYERED.iter().enumerate() {
-            let _ = write!(
-                script,
-                "mkdir -p /run/layers/{index}/upper /run/layers/{index}/work\n\
-                 mount -t overlay overlay -o lowerdir={folder},upperdir=/run/layers/{index}/upper,\
-                 workdir=/run/layers/{index}/work {folder}\n"
-            );
-        }
+        namespaces.layer(&LAYERED);
         let package = package.display();
-        let _ = write!(
-            script,
-            "cp -r --no-preserve=ownership '{package}'/usr/lib/*-linux-gnu /usr/lib/\n\
+        namespaces.run(&format!(
+            "mount -t sysfs -o ro sysfs /sys\n\
+             cp -r --no-preserve=ownership '{package}'/usr/lib/*-linux-gnu /usr/lib/\n\
              cp '{package}/usr/sbin/NetworkManager' /usr/lib/calivet-test-nm\n\
              rm -rf /etc/NetworkManager /var/lib/NetworkManager /usr/lib/NetworkManager\n\
              rm -rf /etc/network /etc/systemd/network\n\
              mkdir -p /etc/NetworkManager/conf.d /usr/lib/NetworkManager/conf.d /var/lib/NetworkManager\n"
-        );
-        namespaces.run(&script);
-        let machine = Self { namespaces };
-        machine.write("/run/bus.conf", BUS.as_bytes());
-        machine.run(
-            "dbus-daemon --config-file=/run/bus.conf --nofork --nopidfile >/run/bus.log 2>&1 &\n\
-             for _ in $(seq 100); do [[ -S /run/dbus/system_bus_socket ]] && exit 0; sleep 0.02; done\n\
-             cat /run/bus.log; exit 1",
-        );
-        Some(machine)
+        ));
+        bus::start(&namespaces);
+        Some(Self { namespaces })
     }
 
     /// Has the bus deny whoever asks `NetworkManager` anything.
     pub(crate) fn deny(&self) {
         let denied =
             r#"<deny send_destination="org.freedesktop.NetworkManager"/></policy></busconfig>"#;
-        self.write("/run/bus.conf", BUS.replace("</policy></busconfig>", denied).as_bytes());
+        self.write(
+            "/run/bus.conf",
+            bus::CONFIGURATION.replace("</policy></busconfig>", denied).as_bytes(),
+        );
         self.run(
             "gdbus call --system --dest org.freedesktop.DBus --object-path /org/freedesktop/DBus \
              --method org.freedesktop.DBus.ReloadConfig",

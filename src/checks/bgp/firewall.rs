@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::kernel;
 use crate::host::Evidence;
-pub(in crate::checks) use packet::{Direction, Packet};
+pub(in crate::checks) use packet::{Direction, IPIP, Packet, TCP, UDP};
 use packet::{Load, Registers, Truth, bytes};
 
 /// Where a bundle keeps the rules.
@@ -127,6 +127,12 @@ impl Firewall {
         }
         firewall.chains.sort_by_key(|chain| chain.priority);
         Some(firewall)
+    }
+
+    /// The same rules, but those of chains whose names begin like this: whoever comes to one goes on.
+    pub(in crate::checks) fn without(mut self, prefix: &str) -> Self {
+        self.rules.retain(|(_, _, chain), _| !chain.starts_with(prefix));
+        self
     }
 
     /// What drops this packet on its way out of the host or into it, if anything does.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{CHAINS, FORWARD, Facts, Form, ORDER, Owner, form, owner, unread};
+use super::{CHAINS, FORWARD, Facts, Form, ORDER, Owner, form, managers, others, owner, unread};
 use crate::checks::{Finding, Level};
 use crate::packet_filter::{Act, Chain, Rule};
 
@@ -40,12 +40,21 @@ fn hooks<'a>(facts: &'a Facts<'_>) -> Vec<Hook<'a>> {
     hooks
 }
 
+/// Who is here and removes Calico's chains at times: for the middle of a sentence, and what has them leave it.
+fn flushed(facts: &Facts<'_>) -> (String, Vec<&'static str>) {
+    let managers = managers::present(&facts.rules);
+    let flushing = managers.iter().filter_map(|manager| manager.flushes);
+    flushing.map(|(told, remedy)| (format!(" ({told})"), remedy)).unzip()
+}
+
 /// Are Calico's chains there, and called?
 pub(super) fn chains(facts: &Facts<'_>) -> Finding {
     if facts.calico.is_empty() && facts.unknown.is_empty() && facts.felix == Some(true) {
-        let finding = Finding::new(CHAINS, Level::Fail, "Felix runs, and none of its chains are there: no policy is in force, and what it would accept is not")
+        let (flushed, remedies) = flushed(facts);
+        let finding = Finding::new(CHAINS, Level::Fail, format!("Felix runs, and none of its chains are there{flushed}: no policy is in force, and what it would accept is not"))
             .remedy("calivet check felix    # is it ready, and which errors does it log?")
-            .remedy("kubectl -n kube-system delete pod CALICO-NODE-POD    # it writes all of them anew when it starts");
+            .remedy("kubectl -n kube-system delete pod CALICO-NODE-POD    # it writes all of them anew when it starts; what was flushed, Felix puts back within iptablesRefreshInterval (180 s)");
+        let finding = remedies.into_iter().fold(finding, Finding::remedy);
         return finding.evidence(json!({"uncalled": [], "podsWithoutChains": []}));
     }
     if let Some(finding) = facts.without_calico(CHAINS) {
@@ -86,13 +95,15 @@ pub(super) fn chains(facts: &Facts<'_>) -> Finding {
             1 => String::new(),
             count => format!(", and {} more like it", count - 1),
         };
-        return finding(
+        let (flushed, remedies) = flushed(facts);
+        let found = finding(
             Level::Fail,
-            format!("{} is there and {} does not call it ({}){more}: no packet comes to Calico's rules", hook.calico, hook.base.name, hook.base.place()),
+            format!("{} is there and {} does not call it ({}){more}{flushed}: no packet comes to Calico's rules", hook.calico, hook.base.name, hook.base.place()),
         )
         .remedy(hook.base.command())
         .remedy("who flushed it will do so again (firewalld or iptables.service restarted, a script with `iptables -F`)")
         .remedy("Felix puts it back within iptablesRefreshInterval (180 s), or at once when calico-node is restarted");
+        return remedies.into_iter().fold(found, Finding::remedy);
     }
     if !without.is_empty() {
         let first = without.first().map_or("", |pod| pod.as_str());
@@ -238,9 +249,13 @@ pub(super) fn order(facts: &Facts<'_>) -> Finding {
                 what.join(", ")
             ),
         );
-        return remedies(finding, &what)
+        let before = base.rules.get(..position - 1).unwrap_or_default();
+        let managers = managers::called(&facts.rules, base, before);
+        let finding =
+            managers.iter().fold(finding, |finding, manager| finding.remedy(manager.gives_way));
+        return finding
             .remedy(base.command())
-            .remedy("Felix puts its rules first when it starts, if chainInsertMode is Insert (the default); whoever started later is before it: kubectl -n kube-system delete pod CALICO-NODE-POD");
+            .remedy("Felix puts its rules first again within iptablesRefreshInterval (180 s), if chainInsertMode is Insert (the default), and at once when it starts: kubectl -n kube-system delete pod CALICO-NODE-POD");
     }
     if rows.is_empty() {
         return finding(
@@ -255,20 +270,6 @@ pub(super) fn order(facts: &Facts<'_>) -> Finding {
         Level::Ok,
         format!("nothing that decides stands before Calico's rules in {} chains", rows.len()),
     )
-}
-
-/// What to do about the programs whose chains these are.
-fn remedies(finding: Finding, names: &[String]) -> Finding {
-    let has = |part: &str| names.iter().any(|name| name.starts_with(part));
-    let finding = if has("ufw-") {
-        finding.remedy("ufw disable    # Calico's policy and ufw's undo each other")
-    } else {
-        finding
-    };
-    if has("DOCKER") {
-        return finding.remedy("Docker puts its chains first when it starts: with `\"iptables\": false` in /etc/docker/daemon.json it makes none");
-    }
-    finding
 }
 
 /// Does what Calico accepts get through?
@@ -319,6 +320,8 @@ pub(super) fn forward(facts: &Facts<'_>) -> Finding {
         }));
         let why = match (stop, accept) {
             (Some(stop), Some(accept)) if stop > accept => None,
+            // A rule before it accepts them without Calico's mark, as a zone of firewalld that trusts them.
+            (Some(_), _) if others::lets_pass(facts, base) => None,
             (Some(stop), accept) => {
                 let does = base.rules.get(stop).map(words).unwrap_or_default();
                 let accept = number(accept)
@@ -343,9 +346,23 @@ pub(super) fn forward(facts: &Facts<'_>) -> Finding {
     let finding =
         |level, summary: String| Finding::new(FORWARD, level, summary).evidence(evidence.clone());
     if let Some((why, base)) = wrong {
-        return finding(Level::Fail, format!("{why}: what pods send to others and are sent is lost"))
-            .remedy(base.command())
-            .remedy("where Docker or a service (iptables.service, firewalld, ufw) set it: stop the service, or have it accept (`iptables -P FORWARD ACCEPT`; for iptables.service take the REJECT out of /etc/sysconfig/iptables)")
+        let managers = managers::called(&facts.rules, base, &base.rules);
+        let names = managers
+            .iter()
+            .fold(String::new(), |names, manager| names + "; " + manager.name + " has rules there");
+        let found = finding(
+            Level::Fail,
+            format!("{why}{names}: what pods send to others and are sent is lost"),
+        );
+        let found = found.remedy(base.command());
+        let lines = managers.iter().flat_map(|manager| manager.lets_pass);
+        let found = lines.fold(found, |found, line| found.remedy(*line));
+        let found = if managers.is_empty() {
+            found.remedy("where a service set it (Docker, iptables.service): stop the service, or have it accept (`iptables -P FORWARD ACCEPT`; for iptables.service take the REJECT out of /etc/sysconfig/iptables)")
+        } else {
+            found
+        };
+        return found
             .remedy("where iptablesFilterAllowAction is Return: set it to Accept, or the rules behind Calico's decide");
     }
     if !facts.unknown.is_empty() {

@@ -2,15 +2,17 @@
 //! its priority: what another accepted before, it may still drop.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Facts, Form, OTHERS, Owner, ROUTES, form, owner, unread};
-use crate::checks::bgp::firewall::{Direction, Drop, Firewall, Packet};
+use super::{FDB, Facts, Form, LINKS, OTHERS, Owner, ROUTES, form, managers, owner, unread};
+use crate::checks::bgp::firewall::{Direction, Drop, Firewall, IPIP, Packet, TCP, UDP};
 use crate::checks::bgp::kernel;
+use crate::checks::tables::{self, Forwarding, Link};
 use crate::checks::{Finding, Level};
-use crate::packet_filter::{Act, Chain};
+use crate::packet_filter::{Act, Backend, Chain};
 
 /// Somewhere that is no node's and no pod's: TEST-NET-2 (RFC 5737).
 const OUTSIDE: [u8; 4] = [198, 51, 100, 1];
@@ -24,9 +26,10 @@ struct Route {
     destination: Option<String>,
     dev: Option<String>,
     table: Option<u32>,
+    gateway: Option<IpAddr>,
 }
 
-/// Whether a chain is asked about what is forwarded, and is neither Calico's, kube-proxy's nor iptables'.
+/// Whether a chain is asked about packets, and is neither Calico's, kube-proxy's nor iptables'.
 fn is_other(chain: &Chain) -> bool {
     form(chain) == Form::Native && owner(chain) == Owner::Other
         || form(chain) == Form::Compatible
@@ -39,7 +42,7 @@ fn is_other(chain: &Chain) -> bool {
 /// What other tables do with the packets of a pod.
 pub(super) fn judge(facts: &Facts<'_>) -> Finding {
     let rules = &facts.rules;
-    let hooks = ["prerouting", "forward", "postrouting"];
+    let hooks = ["prerouting", "input", "forward", "postrouting"];
     let bases: Vec<&Chain> = rules
         .chains
         .iter()
@@ -68,9 +71,9 @@ pub(super) fn judge(facts: &Facts<'_>) -> Finding {
     };
     if !bases.iter().any(|base| can_drop(&base)) {
         let summary = match bases.len() {
-            0 => "no other table is asked about what is forwarded".to_owned(),
+            0 => "no other table is asked about pods' packets".to_owned(),
             count => format!(
-                "{count} base chains of other tables are asked about what is forwarded, and drop nothing"
+                "{count} base chains of other tables are asked about pods' packets, and drop nothing"
             ),
         };
         return finding(Level::Ok, summary, Value::Null);
@@ -90,13 +93,22 @@ pub(super) fn judge(facts: &Facts<'_>) -> Finding {
     let mut doubtful: Option<(Drop, &str)> = None;
     for (packet, what) in packets(facts) {
         match firewall.dropped_by(&packet, is_wanted) {
-            Some(drop) if drop.is_certain => return told(finding, Level::Fail, &drop, what),
+            Some(drop) if drop.is_certain => {
+                return told(finding, Level::Fail, &drop, what, LINKS_OF_CALICO);
+            }
             Some(drop) => doubtful = doubtful.or(Some((drop, what))),
             None => {}
         }
     }
+    for Tunnel { packet, what, needs } in tunnels(facts) {
+        // Which of its addresses a node takes and what marks it is not known for sure: only what drops it for certain counts.
+        if let Some(drop) = firewall.dropped_by(&packet, is_wanted).filter(|it| it.is_certain) {
+            let needs = format!("{needs} from the other nodes");
+            return told(finding, Level::Fail, &drop, &what, &needs);
+        }
+    }
     match doubtful {
-        Some((drop, what)) => told(finding, Level::Warn, &drop, what),
+        Some((drop, what)) => told(finding, Level::Warn, &drop, what, LINKS_OF_CALICO),
         None => finding(
             Level::Ok,
             format!("{} base chains of other tables let pods' packets pass", bases.len()),
@@ -105,11 +117,16 @@ pub(super) fn judge(facts: &Facts<'_>) -> Finding {
     }
 }
 
+/// What another table must accept so that pods are reached.
+const LINKS_OF_CALICO: &str =
+    "what comes from and goes to Calico's links (cali*, tunl0, vxlan.calico, wireguard.cali)";
+
 fn told(
     finding: impl Fn(Level, String, Value) -> Finding,
     level: Level,
     drop: &Drop,
     what: &str,
+    needs: &str,
 ) -> Finding {
     let verb = if level == Level::Fail { "drops" } else { "may drop" };
     let found = finding(
@@ -119,17 +136,90 @@ fn told(
     );
     let found = found.remedy(drop.command.clone());
     if drop.rule["table"] == "firewalld" {
-        found
-            .remedy("systemctl disable --now firewalld    # Calico's policy takes its place")
-            .remedy("or trust Calico's links and pools: firewall-cmd --permanent --zone=trusted --add-interface=vxlan.calico --add-interface=tunl0 --add-source=POD_CIDR; firewall-cmd --reload; then restart calico-node")
+        managers::FIREWALLD.lets_pass.iter().fold(found, |found, line| found.remedy(*line))
     } else {
-        found.remedy("have it accept what comes from and goes to Calico's links (cali*, tunl0, vxlan.calico, wireguard.cali)")
+        found.remedy(format!("have it accept {needs}"))
     }
+}
+
+/// Whether a base chain is known to let pass what pods send and are sent, whatever Calico's chains say of it. Only IPv4
+/// of nftables can be walked.
+pub(super) fn lets_pass(facts: &Facts<'_>, base: &Chain) -> bool {
+    if (base.backend, base.family.as_str()) != (Backend::Nft, "ip") {
+        return false;
+    }
+    let Some(firewall) = Firewall::read(facts.evidence) else { return false };
+    let firewall = firewall.without("cali-");
+    let is_base = |family: &str, table: &str, name: &str| {
+        (family, table, name) == (&base.family, &base.table, &base.name)
+    };
+    packets(facts).iter().all(|(packet, _)| firewall.dropped_by(packet, is_base).is_none())
+}
+
+/// What another node sends through a tunnel of Calico's, as it comes to this host.
+struct Tunnel {
+    packet: Packet,
+    what: String,
+    needs: String,
+}
+
+/// The tunnels that are up and lead to a node. That of IP in IP has no link below: it comes over the uplink.
+fn tunnels(facts: &Facts<'_>) -> Vec<Tunnel> {
+    let links: Vec<Link> = tables::all(facts.evidence, LINKS, "links").unwrap_or_default();
+    let tunnels = links.into_iter().filter(Link::is_up).filter_map(|link| {
+        let detail = link.detail.as_ref();
+        let (protocol, port, source, below, needs) = match link.name.as_str() {
+            "vxlan.calico" => {
+                let detail = detail?;
+                let port = detail.port?;
+                let rows: Vec<Forwarding> = tables::all(facts.evidence, FDB, "fdb").ok()?;
+                let mut rows = rows.into_iter().filter(|row| row.index == link.index);
+                let source = rows.find_map(|row| row.destination)?;
+                let below = detail.link.as_ref().and_then(Value::as_str).map(str::to_owned);
+                (UDP, Some(port), source, below, format!("UDP {port}"))
+            }
+            "tunl0" => {
+                let routes = routes(facts);
+                let mut own = routes.iter().filter(|it| it.dev.as_ref() == Some(&link.name));
+                let source = own.find_map(|route| route.gateway)?;
+                (IPIP, None, source, uplink(&routes), format!("IP protocol {IPIP}"))
+            }
+            _ => return None,
+        };
+        let packet = Packet {
+            protocol,
+            direction: Direction::In,
+            source: Some(source),
+            destination: detail.and_then(|detail| detail.local.as_deref()?.parse().ok()),
+            source_port: None,
+            destination_port: port,
+            link: below,
+            onward: None,
+            is_first: true,
+        };
+        let what = format!("what {source} sends through {} ({needs})", link.name);
+        Some(Tunnel { packet, what, needs })
+    });
+    tunnels.collect()
+}
+
+fn routes(facts: &Facts<'_>) -> Vec<Route> {
+    kernel::rows(facts.evidence, ROUTES, "routes").unwrap_or_default()
+}
+
+/// The link of the default route.
+fn uplink(routes: &[Route]) -> Option<String> {
+    let mut defaults = routes.iter().filter(|route| {
+        route.destination.as_deref() == Some("0.0.0.0/0")
+            && route.table == Some(254)
+            && route.r#type.as_deref() == Some("unicast")
+    });
+    defaults.next()?.dev.clone()
 }
 
 /// What a pod begins, and what is begun with it.
 fn packets(facts: &Facts<'_>) -> Vec<(Packet, &'static str)> {
-    let routes: Vec<Route> = kernel::rows(facts.evidence, ROUTES, "routes").unwrap_or_default();
+    let routes = routes(facts);
     let pods: BTreeSet<&str> = facts.pods.iter().flatten().map(String::as_str).collect();
     let own =
         routes.iter().find(|route| route.dev.as_deref().is_some_and(|dev| pods.contains(dev)));
@@ -138,13 +228,9 @@ fn packets(facts: &Facts<'_>) -> Vec<(Packet, &'static str)> {
     });
     // Where Calico has no pod yet, one of its links is taken as it would be called.
     let link = own.and_then(|route| route.dev.clone()).unwrap_or_else(|| "cali0".to_owned());
-    let default = routes.iter().find(|route| {
-        route.destination.as_deref() == Some("0.0.0.0/0")
-            && route.table == Some(254)
-            && route.r#type.as_deref() == Some("unicast")
-    });
-    let uplink = default.and_then(|route| route.dev.clone());
+    let uplink = uplink(&routes);
     let out = Packet {
+        protocol: TCP,
         direction: Direction::Through,
         source: address.map(Into::into),
         destination: Some(OUTSIDE.into()),

@@ -143,3 +143,43 @@ fn chains_that_call_each_other_and_very_many_rules_take_linear_time() {
     assert_eq!(level(&evidence, ORDER), Level::Ok);
     assert!(begun.elapsed().as_secs() < 5, "{:?}", begun.elapsed());
 }
+
+#[test]
+fn a_table_that_lets_in_ssh_only_drops_ip_in_ip() {
+    use crate::checks::tables::tests::table;
+    use serde_json::{Value, json};
+
+    let link =
+        json!({"index": 9, "name": "tunl0", "kind": "ipip", "flags": ["up"], "detail": null});
+    let route = json!({"type": "unicast", "destination": "10.65.9.0/26", "dev": "tunl0", "table": 254, "gateway": "10.0.0.2"});
+    let chain = json!({"family": "inet", "table": "filter", "name": "input", "type": "filter", "hook": "input", "priority": 0, "policy": "drop"});
+    let accept = |conditions: Value| {
+        let Value::Array(mut expressions) = conditions else { unreachable!() };
+        expressions.push(json!({"expression": "immediate", "destination": 0, "verdict": "accept"}));
+        json!({"family": "inet", "table": "filter", "chain": "input", "handle": 4, "comment": null, "expressions": expressions})
+    };
+    let is = |key: &str, data: &str| {
+        vec![
+            json!({"expression": "meta", "key": key, "destination": 1}),
+            json!({"expression": "cmp", "source": 1, "op": "eq", "data": data}),
+        ]
+    };
+    let ssh = json!({"expression": "payload", "base": "transport", "offset": 2, "bytes": 2, "destination": 1});
+    let port = json!({"expression": "cmp", "source": 1, "op": "eq", "data": "0x0016"});
+    let ssh = accept(json!([is("l4proto", "0x06"), vec![ssh, port]].concat()));
+    let ipip = accept(json!(is("l4proto", "0x04")));
+
+    let judged = |routes: &[Value], rules: &[Value]| {
+        let mut evidence = node("", "");
+        evidence.insert(LINKS, table(&[("links", std::slice::from_ref(&link))]));
+        evidence.insert(ROUTES, table(&[("routes", routes)]));
+        let lists = [("chains", std::slice::from_ref(&chain)), ("rules", rules), ("elements", &[])];
+        evidence.insert(NFTABLES, table(&lists));
+        level(&evidence, OTHERS)
+    };
+    let routes = [route];
+    let rules = [ssh, ipip];
+    assert_eq!(judged(&routes, &rules[..1]), Level::Fail);
+    assert_eq!(judged(&routes, &rules), Level::Ok);
+    assert_eq!(judged(&[], &rules[..1]), Level::Ok, "it leads to no node");
+}

@@ -52,9 +52,11 @@ pub(in crate::checks) enum Direction {
     Through,
 }
 
-/// A TCP segment.
+/// A packet.
 #[derive(Debug, Clone)]
 pub(in crate::checks) struct Packet {
+    /// The protocol within IP, by its number: [`TCP`], [`UDP`], [`IPIP`].
+    pub(in crate::checks) protocol: u8,
     /// Which way it goes.
     pub(in crate::checks) direction: Direction,
     /// From where; `None`: not known.
@@ -73,7 +75,12 @@ pub(in crate::checks) struct Packet {
     pub(in crate::checks) is_first: bool,
 }
 
-const TCP: u8 = 6;
+/// Transmission Control Protocol.
+pub(in crate::checks) const TCP: u8 = 6;
+/// User Datagram Protocol.
+pub(in crate::checks) const UDP: u8 = 17;
+/// IPv4 within IPv4 (RFC 2003).
+pub(in crate::checks) const IPIP: u8 = 4;
 
 /// States of connection tracking, as bits (`NF_CT_STATE_BIT`).
 const ESTABLISHED: u32 = 2;
@@ -101,7 +108,7 @@ impl Packet {
             Some(bytes)
         };
         let known = match key {
-            "l4proto" => Some(vec![TCP]),
+            "l4proto" => Some(vec![self.protocol]),
             "nfproto" => Some(vec![if self.is_ipv6() { 10 } else { 2 }]),
             "protocol" => Some(if self.is_ipv6() { vec![0x86, 0xdd] } else { vec![0x08, 0x00] }),
             "oifname" => link(Direction::Out),
@@ -119,6 +126,9 @@ impl Packet {
     pub(super) fn tracked(&self, key: &str) -> Vec<Option<u8>> {
         match key {
             "state" => self.state().to_ne_bytes().map(Some).to_vec(),
+            // `enum ip_conntrack_status`: of a connection that is not confirmed yet no bit is set. That its address was
+            // translated is left out, for the packets that are asked about are sent to whom they are meant for.
+            "status" if self.is_first => vec![Some(0); 4],
             _ => vec![None; 16],
         }
     }
@@ -149,18 +159,23 @@ impl Packet {
         let (protocol, source, destination) = if self.is_ipv6() { (6, 8, 24) } else { (9, 12, 16) };
         put(source, self.source);
         put(destination, self.destination);
-        header[protocol] = Some(TCP);
+        header[protocol] = Some(self.protocol);
         header
     }
 
     fn transport_header(&self) -> Vec<Option<u8>> {
         let mut header = vec![None; 20];
+        if !matches!(self.protocol, TCP | UDP) {
+            return header;
+        }
         for (at, port) in [(0, self.source_port), (2, self.destination_port)] {
             for (index, byte) in port.into_iter().flat_map(u16::to_be_bytes).enumerate() {
                 header[at + index] = Some(byte);
             }
         }
-        header[13] = Some(if self.is_first { 0x02 } else { 0x12 });
+        if self.protocol == TCP {
+            header[13] = Some(if self.is_first { 0x02 } else { 0x12 });
+        }
         header
     }
 
@@ -186,6 +201,8 @@ impl Packet {
         };
         match name {
             "comment" => Truth::Yes,
+            "tcp" if self.protocol != TCP => Truth::No,
+            "multiport" if !matches!(self.protocol, TCP | UDP) => Truth::No,
             // struct xt_tcp: source ports, destination ports, option, flags and their mask, what is inverted.
             "tcp" => {
                 let [Some(option), Some(mask), Some(flags), Some(inverted)] =

@@ -42,6 +42,7 @@ fn firewall(rules: &[&[&str]], elements: &str) -> Firewall {
 
 fn call() -> Packet {
     Packet {
+        protocol: TCP,
         direction: Direction::Out,
         source: "10.0.0.1".parse().ok(),
         destination: "10.0.0.13".parse().ok(),
@@ -126,4 +127,28 @@ fn matches_of_iptables_are_read() {
 fn chains_that_call_each_other_for_ever_are_left() {
     let jump = json!({"expression": "immediate", "destination": 0, "data": "jump out"}).to_string();
     assert_eq!(firewall(&[&[&jump]], "").dropped(&call()), None);
+}
+
+#[test]
+fn the_address_of_a_call_was_not_translated_and_that_of_an_answer_may_have_been() {
+    // ct status dnat accept
+    let translated = r#"{"expression":"ct","key":"status","destination":1},
+        {"expression":"bitwise","source":1,"destination":1,"bytes":4,"mask":"0x20000000","xor":"0x00000000"},
+        {"expression":"cmp","source":1,"op":"neq","data":"0x00000000"}"#;
+    let rules = firewall(&[&[translated, ACCEPT], &[PORT, DROP]], "");
+    assert!(rules.dropped(&call()).unwrap().is_certain);
+    let answer = Packet { is_first: false, ..call() };
+    assert!(!rules.dropped(&answer).unwrap().is_certain);
+}
+
+#[test]
+fn a_rule_for_a_port_of_tcp_is_for_tcp_only() {
+    let tcp = r#"{"expression":"match","match":"tcp","revision":0,"info":"0x0000ffffb300b300","info_bytes":16}"#;
+    for protocol in [UDP, IPIP] {
+        let packet = Packet { protocol, ..call() };
+        for condition in [PORT, tcp] {
+            assert_eq!(firewall(&[&[condition, DROP]], "").dropped(&packet), None, "{condition}");
+        }
+        assert!(firewall(&[&[ADDRESS, DROP]], "").dropped(&packet).unwrap().is_certain);
+    }
 }

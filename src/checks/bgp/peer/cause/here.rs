@@ -7,7 +7,7 @@ use serde_json::json;
 use super::super::Verdict;
 use super::Case;
 use crate::bgp::looks::{Look, Outcome};
-use crate::checks::bgp::firewall::{Direction, Packet};
+use crate::checks::bgp::firewall::{Direction, Packet, TCP};
 use crate::checks::bgp::kernel::{self, Address, Owner, is_same};
 use crate::checks::network::{Unfit, unfit};
 use crate::status::PeerType;
@@ -176,6 +176,7 @@ impl Case<'_> {
         let own = self.source().and_then(kernel::address);
         let link = self.look.and_then(|look: &Look| look.route.as_ref()?.dev.clone());
         let call_out = Packet {
+            protocol: TCP,
             direction: Direction::Out,
             source: own,
             destination: Some(address),
