@@ -199,7 +199,7 @@ fn examine<'a>(reading: Option<&'a Reading>, question: &str) -> Examined<'a> {
             Outcome::Missing => Trouble::Absent,
             Outcome::Denied => Trouble::Denied,
             Outcome::Timeout => Trouble::TimedOut,
-            // Also what is longer than is kept: that is no fault of BIRD's.
+            Outcome::Truncated => Trouble::CutOff,
             _ => Trouble::Failed,
         })),
     };

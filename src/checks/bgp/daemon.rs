@@ -94,7 +94,9 @@ fn daemon(facts: &Facts<'_>, family: Family, status: &FamilyStatus) -> Finding {
         .evidence(json!({"cause": "bird-blocked"}))
         .remedy("see what it waits for: cat /proc/$(pidof -s bird)/status /proc/$(pidof -s bird)/stack")
         .remedy("if it stays so, restart it: kubectl delete pod -n calico-system POD (its sessions restart gracefully)"),
-        (Some(State::Unreachable), Some(Trouble::Failed)) => {
+        (Some(State::Unreachable), Some(trouble))
+            if trouble == Trouble::Failed || facts.is_cut(family) =>
+        {
             Finding::new(ID, Level::Unknown, format!("{name} could not be asked: {error}"))
         }
         (Some(State::Unreachable), Some(Trouble::Denied)) | (None, _) => {

@@ -104,6 +104,14 @@ impl<'a> Facts<'a> {
         presences.into_iter().chain([&agents.felix.presence]).all(|it| it.running == Some(false))
     }
 
+    /// Whether an answer of a daemon is longer than is kept, which is no fault of its own.
+    pub(super) fn is_cut(&self, family: Family) -> bool {
+        let answers = Answers::of(family);
+        [answers.status, answers.protocols].into_iter().any(|path| {
+            self.evidence.get(path).is_some_and(|reading| reading.outcome == Outcome::Truncated)
+        })
+    }
+
     /// The file that the daemon of a family reads.
     pub(super) fn file(&self, family: Family) -> Option<&File> {
         let index = usize::from(family == Family::Ipv6 && !self.is_one_daemon());
