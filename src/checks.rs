@@ -38,6 +38,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use crate::collectors::conntrack::TOP_ROWS;
 use crate::collectors::{Node, Rows};
 use crate::datastore::settings::DEFAULT_PATH;
 use crate::fix::{Applied, Change};
@@ -111,6 +112,14 @@ pub struct Asked {
     pub interfaces: Vec<String>,
     /// A kernel's configuration that the user gave, and the name of its file.
     pub kernel_config: Option<Arc<(Vec<u8>, String)>>,
+}
+
+impl Asked {
+    /// How many rows of who fills the conntrack table are read: what grows may stand far below what is shown.
+    #[must_use]
+    pub fn top_rows(&self) -> Option<usize> {
+        self.top.map(|shown| if self.interval.is_some() { TOP_ROWS } else { shown })
+    }
 }
 
 impl Default for Asked {

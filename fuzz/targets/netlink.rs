@@ -18,7 +18,7 @@ const DUMPS: [Dump; 16] = [
     Dump::Wireguard,
     Dump::ConntrackStats,
     Dump::Conntrack,
-    Dump::ConntrackTop,
+    Dump::ConntrackTop { rows: 1000 },
     Dump::Ipsets,
     Dump::Nftables,
     Dump::Fingerprint(State::Routes),

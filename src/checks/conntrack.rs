@@ -29,8 +29,8 @@ pub(super) const CHECK: Check = Check {
         Kind { id: BPF, passes: "The kernel's table is the one that Calico uses." },
         Kind { id: TOP, passes: "It is known who fills the table." },
     ],
-    reads: |node, asked| rows::check(node, asked.top.is_some()),
-    later: |node, asked| rows::later(node, asked.top.is_some()),
+    reads: |node, asked| rows::check(node, asked.top_rows()),
+    later: |node, asked| rows::later(node, asked.top_rows()),
     judge,
 };
 

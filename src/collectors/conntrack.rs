@@ -10,6 +10,9 @@ use crate::host::netlink::Dump;
 use crate::kube_proxy;
 use crate::sysctl;
 
+/// Rows of who fills the table that a bundle holds: as many as `--top` may ask for.
+pub const TOP_ROWS: usize = 1000;
+
 /// Counters, entries and limit as netlink tells them.
 pub const STATS: &str = "netfilter/conntrack_stats.json";
 /// The same once more.
@@ -64,7 +67,7 @@ pub(super) const AGAIN: Collector = Collector {
     artifacts: &[],
     trees: &[],
     more: |node| {
-        let mut rows = later(node, true);
+        let mut rows = later(node, Some(TOP_ROWS));
         rows.artifacts.extend(network::counters_later().artifacts);
         rows
     },
@@ -79,13 +82,13 @@ fn can_ask(node: &Node) -> bool {
     node.is_loaded("nf_conntrack") && node.is_loaded("nf_conntrack_netlink")
 }
 
-/// The counters, and who fills the table if that is wanted, where the kernel can be asked.
+/// The counters, and so many rows of who fills the table if that is wanted, where the kernel can be asked.
 #[must_use]
-pub fn counters(node: &Node, top: bool) -> Vec<Artifact> {
+pub fn counters(node: &Node, top: Option<usize>) -> Vec<Artifact> {
     let mut artifacts = Vec::new();
     if can_ask(node) {
         artifacts.push(netlink(STATS, Dump::ConntrackStats));
-        artifacts.extend(top.then(|| netlink(TOP, Dump::ConntrackTop)));
+        artifacts.extend(top.map(|rows| netlink(TOP, Dump::ConntrackTop { rows })));
     }
     artifacts
 }
@@ -133,9 +136,9 @@ const SETTINGS_READ: &[&str] = &[
     "nf_conntrack_udp_timeout_stream",
 ];
 
-/// What is read for the check.
+/// What is read for the check; `top` as of [`counters`].
 #[must_use]
-pub fn check(node: &Node, top: bool) -> Rows {
+pub fn check(node: &Node, top: Option<usize>) -> Rows {
     let mut artifacts = counters(node, top);
     artifacts.extend([
         PROC_ROW,
@@ -156,7 +159,7 @@ pub fn check(node: &Node, top: bool) -> Rows {
         artifacts.push(felix::metrics(node));
     }
     let mut trees = vec![Tree::new("/proc/sys/net/netfilter", SETTINGS_READ).public()];
-    if top {
+    if top.is_some() {
         artifacts.extend([netlink(ROUTES, Dump::Routes).at_most(64 << 20), logs::PODS_LISTING]);
         trees.push(cni::RESULTS);
     }
@@ -166,12 +169,12 @@ pub fn check(node: &Node, top: bool) -> Rows {
 
 /// What is read for the check a second time.
 #[must_use]
-pub fn later(node: &Node, top: bool) -> Rows {
+pub fn later(node: &Node, top: Option<usize>) -> Rows {
     let file = Source::File(Cow::Borrowed("/proc/net/stat/nf_conntrack"));
     let mut artifacts = vec![Artifact::new(Cow::Borrowed(PROC_LATER), file).public()];
     if can_ask(node) {
         artifacts.push(netlink(STATS_LATER, Dump::ConntrackStats));
-        artifacts.extend(top.then(|| netlink(TOP_LATER, Dump::ConntrackTop)));
+        artifacts.extend(top.map(|rows| netlink(TOP_LATER, Dump::ConntrackTop { rows })));
     }
     Rows { artifacts, trees: Vec::new() }
 }

@@ -81,7 +81,7 @@ fn more(node: &Node) -> Rows {
     }
     if node.is_loaded("nf_conntrack") {
         artifacts.push(Artifact::command("netfilter/conntrack_stats", "conntrack -S").public());
-        artifacts.extend(conntrack::counters(node, true));
+        artifacts.extend(conntrack::counters(node, Some(conntrack::TOP_ROWS)));
         if node.is_loaded("nf_conntrack_netlink") {
             artifacts.push(
                 netlink("netfilter/conntrack.json", Dump::Conntrack).public().at_most(64 << 20),

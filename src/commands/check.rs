@@ -192,13 +192,13 @@ pub(super) async fn judge(
 async fn gather(host: &Host, checks: &[&Check], asked: &Asked) -> (Option<String>, Evidence) {
     let mut evidence = Evidence::default();
     let mut long = Vec::new();
-    if asked.top.is_some() {
+    if let Some(rows) = asked.top_rows() {
         // To read a table of connections takes longer than all else together: it is begun as soon as it is known whether
         // the kernel may be asked.
         evidence = host.evidence(collectors::MODULES, &[]).await;
         evidence.extend(host.evidence(&collectors::then(&evidence), &[]).await);
         let node = Node::from_evidence(&evidence);
-        long = collectors::conntrack::counters(&node, true);
+        long = collectors::conntrack::counters(&node, Some(rows));
     }
     let (read_long, (node, evidence)) = tokio::join!(host.evidence(&long, &[]), async {
         let first = unread(collectors::FIRST, &evidence);

@@ -11,6 +11,7 @@
 
 mod since;
 
+use std::cell::RefCell;
 use std::fmt::Display;
 use std::fs::File;
 use std::io::{self, BufReader, ErrorKind, Read, Seek, SeekFrom};
@@ -209,14 +210,20 @@ enum Stop {
 /// Hands on what `from` gives, at most `limit` bytes; returns how many there were. A chunk is no larger than what it
 /// holds: hundreds of small ones may wait at once.
 fn pump(from: &mut impl Read, limit: u64, sink: &Sink) -> Result<u64, Stop> {
-    let mut sent = 0;
-    // Most of the kernel's files are small; some give all that they hold to the first read or never.
-    let mut buffer = vec![0; NEAR.min(as_size(limit))];
-    loop {
+    // Most files are small: they share a buffer, for to clear one takes longer than to read them. Some of the kernel's
+    // give all that they hold to the first read or never, so that it is no smaller than the largest of those.
+    thread_local!(static FIRST: RefCell<Vec<u8>> = RefCell::new(vec![0; NEAR]));
+    let mut read = |buffer: &mut [u8], sent: u64| {
         let room = buffer.len().min(as_size(limit - sent));
         let (filled, end) = fill(from, &mut buffer[..room]);
-        sent += filled as u64;
-        if !sink.send(buffer[..filled].to_vec()) {
+        (buffer[..filled].to_vec(), end)
+    };
+    let (mut chunk, mut end) = FIRST.with_borrow_mut(|buffer| read(buffer, 0));
+    let mut sent = 0;
+    let mut buffer = Vec::new();
+    loop {
+        sent += chunk.len() as u64;
+        if !sink.send(chunk) {
             return Err(Stop::NobodyListens);
         }
         match end {
@@ -225,6 +232,7 @@ fn pump(from: &mut impl Read, limit: u64, sink: &Sink) -> Result<u64, Stop> {
             Ok(End::Chunk) if sent == limit => return Ok(sent),
             Ok(End::Chunk) => buffer.resize(CHUNK, 0),
         }
+        (chunk, end) = read(&mut buffer, sent);
     }
 }
 

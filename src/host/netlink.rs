@@ -65,7 +65,10 @@ pub enum Dump {
     /// The table of connections.
     Conntrack,
     /// Who fills the table of connections: counters by address, flow, state and zone.
-    ConntrackTop,
+    ConntrackTop {
+        /// Addresses and flows that are told of, at most: those with the most entries.
+        rows: usize,
+    },
     /// ipsets: the headers of all, then members.
     Ipsets,
     /// Types of ipsets and their revisions, and which of them the sets have.
@@ -103,7 +106,7 @@ impl Dump {
             Self::Features => "ETHTOOL_MSG_FEATURES_GET",
             Self::Wireguard => "WG_CMD_GET_DEVICE",
             Self::ConntrackStats => "IPCTNL_MSG_CT_GET_STATS_CPU",
-            Self::Conntrack | Self::ConntrackTop => "IPCTNL_MSG_CT_GET",
+            Self::Conntrack | Self::ConntrackTop { .. } => "IPCTNL_MSG_CT_GET",
             Self::Ipsets => "IPSET_CMD_LIST",
             Self::IpsetTypes(_) => "IPSET_CMD_TYPE",
             Self::Nftables => "NFT_MSG_GETRULE",
@@ -131,7 +134,7 @@ impl Dump {
             Self::Wireguard => wireguard::write(kernel, document),
             Self::ConntrackStats => conntrack::write_stats(kernel, document),
             Self::Conntrack => conntrack::write(kernel, document),
-            Self::ConntrackTop => conntrack::top::write(kernel, document),
+            Self::ConntrackTop { rows } => conntrack::top::write(rows, kernel, document),
             Self::Ipsets => ipsets::write(kernel, document),
             Self::IpsetTypes(types) => ipsets::write_types(types, kernel, document),
             Self::Nftables => nftables::write(kernel, document),

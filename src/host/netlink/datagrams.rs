@@ -5,7 +5,7 @@
 
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -44,8 +44,17 @@ pub(super) struct Datagrams<'a> {
     buffer: &'a mut [u8],
     /// How many have come.
     count: u32,
-    /// Where those come from that another thread receives, and the last of them.
-    ahead: Option<(Receiver<Received>, Vec<u8>)>,
+    /// Those that another thread receives.
+    ahead: Option<Ahead>,
+}
+
+/// Where datagrams come from that another thread receives.
+struct Ahead {
+    datagrams: Receiver<Received>,
+    /// The last of them.
+    last: Vec<u8>,
+    /// Where those go that have been looked at: their memory is used again.
+    done: Sender<Vec<u8>>,
 }
 
 /// Whoever answers.
@@ -73,11 +82,14 @@ impl<'a> Datagrams<'a> {
     pub(super) fn next(&mut self) -> Result<&[u8], Errno> {
         self.count = self.count.saturating_add(1);
         if self.count == HERE {
-            self.ahead = self.receive_ahead().map(|datagrams| (datagrams, Vec::new()));
+            self.ahead = self.receive_ahead();
         }
-        if let Some((datagrams, last)) = &mut self.ahead {
+        if let Some(Ahead { datagrams, last, done }) = &mut self.ahead {
             match datagrams.recv_timeout(Duration::from_millis(WAIT.unsigned_abs())) {
-                Ok(received) => *last = received?,
+                Ok(received) => {
+                    // Whoever receives has ended once the last has come.
+                    let _nobody_needs_it = done.send(std::mem::replace(last, received?));
+                }
                 Err(RecvTimeoutError::Timeout) => return Err(Errno::EAGAIN),
                 // No thread could be started; none has ended without the last datagram or an error.
                 Err(RecvTimeoutError::Disconnected) => {
@@ -87,7 +99,7 @@ impl<'a> Datagrams<'a> {
             }
         }
         match (&self.ahead, &self.peer) {
-            (Some((_, last)), _) => Ok(last),
+            (Some(ahead), _) => Ok(&ahead.last),
             (None, Peer::Kernel(socket)) => receive(socket, self.buffer),
             #[cfg(any(test, fuzzing))]
             (None, Peer::Script(answer, question)) => {
@@ -100,21 +112,27 @@ impl<'a> Datagrams<'a> {
     }
 
     /// Lets another thread receive what is still to come.
-    fn receive_ahead(&self) -> Option<Receiver<Received>> {
+    fn receive_ahead(&self) -> Option<Ahead> {
         #[allow(irrefutable_let_patterns, reason = "in tests somebody else may answer")]
         let Peer::Kernel(socket) = &self.peer else { return None };
         let socket = Arc::clone(socket);
         let (sender, datagrams) = sync_channel(AHEAD);
-        let _ends_by_itself = apart::begin(move || forward(&socket, &sender));
-        Some(datagrams)
+        let (done, used) = channel();
+        let _ends_by_itself = apart::begin(move || forward(&socket, &sender, &used));
+        Some(Ahead { datagrams, last: Vec::new(), done })
     }
 }
 
 /// Hands on what comes, until that was the last or nobody wants it any more: it is heard of after a wait at the latest.
-fn forward(socket: &OwnedFd, datagrams: &SyncSender<Received>) {
+fn forward(socket: &OwnedFd, datagrams: &SyncSender<Received>, used: &Receiver<Vec<u8>>) {
     let mut buffer = vec![0; BUFFER];
     loop {
-        let received = receive(socket, &mut buffer).map(<[u8]>::to_vec);
+        let received = receive(socket, &mut buffer).map(|datagram| {
+            let mut copy = used.try_recv().unwrap_or_default();
+            copy.clear();
+            copy.extend_from_slice(datagram);
+            copy
+        });
         let is_last = match &received {
             Ok(datagram) => is_last(datagram),
             Err(errno) => !matches!(errno, Errno::EAGAIN | Errno::EINTR),

@@ -35,7 +35,7 @@ use super::{SUBSYSTEM, sctp_state, tcp_state, totals};
 /// `IPCTNL_MSG_CT_GET`.
 const GET: u8 = 1;
 
-/// Rows of each list, at most: as many as `--top` may ask for.
+/// Rows of the lists of states and zones, at most.
 const ROWS: usize = 1000;
 
 /// Keys of each kind that are kept. A hash table that holds one more has twice the room.
@@ -101,8 +101,10 @@ struct Tally<K> {
 }
 
 impl<K: Copy + Eq + Hash + Ord> Tally<K> {
-    fn new(keys: usize) -> Self {
-        Self { counts: HashMap::new(), keys, missed: 0 }
+    /// Keeps at most so many keys, and has room for so many from the start: a table that grows is filled again each time.
+    fn new(keys: usize, room: u64) -> Self {
+        let room = usize::try_from(room).unwrap_or(usize::MAX).min(keys);
+        Self { counts: HashMap::with_capacity(room), keys, missed: 0 }
     }
 
     fn add(&mut self, key: K) {
@@ -130,20 +132,20 @@ impl<K: Copy + Eq + Hash + Ord> Tally<K> {
         self.missed += median;
     }
 
-    /// The largest, those that are equal in the order of their keys.
-    fn top(&self) -> Vec<(K, u32)> {
+    /// The largest, so many of them; those that are equal in the order of their keys.
+    fn top(&self, rows: usize) -> Vec<(K, u32)> {
         let order = |(key, count): &(K, u32)| (std::cmp::Reverse(*count), *key);
         let mut top: Vec<(K, u32)> = Vec::new();
         for (key, count) in &self.counts {
             // All of them beside the table would take as much memory again.
-            if top.len() == 2 * ROWS {
-                top.select_nth_unstable_by_key(ROWS, order);
-                top.truncate(ROWS);
+            if top.len() > 2 * rows {
+                top.select_nth_unstable_by_key(rows, order);
+                top.truncate(rows);
             }
             top.push((*key, *count));
         }
         top.sort_unstable_by_key(order);
-        top.truncate(ROWS);
+        top.truncate(rows);
         top
     }
 }
@@ -165,17 +167,19 @@ struct Counts {
 }
 
 impl Counts {
-    fn new(keys: usize) -> Self {
+    /// Keeps at most so many keys of each kind, of a table with so many entries.
+    fn new(keys: usize, entries: u64) -> Self {
         Self {
             total: 0,
             unreplied: 0,
             unassured: 0,
-            sources: Tally::new(keys),
-            destinations: Tally::new(keys),
-            flows: Tally::new(keys),
+            sources: Tally::new(keys, 0),
+            destinations: Tally::new(keys, 0),
+            // Nearly each entry is a flow of its own, as a rule.
+            flows: Tally::new(keys, entries),
             // There are no more than these.
-            zones: Tally::new(1 << 16),
-            states: Tally::new(1 << 16),
+            zones: Tally::new(1 << 16, 0),
+            states: Tally::new(1 << 16, 0),
             run: (0, (0, None), 0),
         }
     }
@@ -247,12 +251,16 @@ struct StateRow {
     entries: u32,
 }
 
-/// Reads the table and writes who fills it. What was counted before a failure is written too.
-pub(in super::super) fn write(kernel: &mut Kernel, document: &mut Document) -> Result<(), Trouble> {
+/// Reads the table and writes who fills it, so many rows of addresses and flows. What was counted before a failure is written too.
+pub(in super::super) fn write(
+    rows: usize,
+    kernel: &mut Kernel,
+    document: &mut Document,
+) -> Result<(), Trouble> {
     let (entries, limit) = totals(kernel)?;
     document.fact("entries", &entries);
     document.fact("max", &limit);
-    let mut counts = Counts::new(KEYS);
+    let mut counts = Counts::new(KEYS, entries.unwrap_or_default());
     let request = Netfilter::new(SUBSYSTEM, GET, true, 0);
     let result = kernel.ask("IPCTNL_MSG_CT_GET", &request, |reply| {
         if let Some(entry) = entry(reply) {
@@ -261,11 +269,11 @@ pub(in super::super) fn write(kernel: &mut Kernel, document: &mut Document) -> R
         Ok(())
     });
     counts.end_run();
-    show(&counts, document)?;
+    show(&counts, rows, document)?;
     result
 }
 
-fn show(counts: &Counts, document: &mut Document) -> Result<(), Trouble> {
+fn show(counts: &Counts, rows: usize, document: &mut Document) -> Result<(), Trouble> {
     let Counts { sources, destinations, flows, .. } = counts;
     document.fact("total", &counts.total);
     document.fact("unreplied", &counts.unreplied);
@@ -287,24 +295,24 @@ fn show(counts: &Counts, document: &mut Document) -> Result<(), Trouble> {
         document.row(&ProtocolRow { protocol: word(protocol), entries })?;
     }
     document.list("states");
-    for ((protocol, state), entries) in counts.states.top() {
+    for ((protocol, state), entries) in counts.states.top(ROWS) {
         let Some(state) = state else { continue };
         let name = if protocol == SCTP { sctp_state(state) } else { tcp_state(state) };
         let state = Word(name, state.into());
         document.row(&StateRow { protocol: word(protocol), state, entries })?;
     }
     document.list("zones");
-    for (zone, entries) in counts.zones.top() {
+    for (zone, entries) in counts.zones.top(ROWS) {
         document.row(&ZoneRow { zone, entries })?;
     }
     for (name, tally) in [("sources", sources), ("destinations", destinations)] {
         document.list(name);
-        for (address, entries) in tally.top() {
+        for (address, entries) in tally.top(rows) {
             document.row(&AddressRow { address: address.ip(), entries })?;
         }
     }
     document.list("flows");
-    for (flow, entries) in flows.top() {
+    for (flow, entries) in flows.top(rows) {
         let Flow { source, destination, protocol, port } = flow;
         let (source, destination) = (source.ip(), destination.ip());
         document.row(&FlowRow { source, destination, protocol: word(protocol), port, entries })?;

@@ -45,7 +45,7 @@ fn an_entry_is_known_by_its_original_direction() {
 
 #[test]
 fn entries_that_are_alike_are_counted_together() {
-    let mut counts = Counts::new(KEYS);
+    let mut counts = Counts::new(KEYS, 0);
     let established = entry(&tcp(3, 0b1110)).unwrap();
     let begun = Entry { state: Some(1), status: 0, zone: 0, ..established };
     for one in [established, established, begun, established] {
@@ -53,9 +53,9 @@ fn entries_that_are_alike_are_counted_together() {
     }
     counts.end_run();
     assert_eq!((counts.total, counts.unreplied, counts.unassured), (4, 1, 1));
-    assert_eq!(counts.zones.top(), [(7, 3), (0, 1)]);
-    assert_eq!(counts.states.top(), [((6, Some(3)), 3), ((6, Some(1)), 1)]);
-    assert_eq!(counts.flows.top(), [(established.flow, 4)]);
+    assert_eq!(counts.zones.top(ROWS), [(7, 3), (0, 1)]);
+    assert_eq!(counts.states.top(ROWS), [((6, Some(3)), 3), ((6, Some(1)), 1)]);
+    assert_eq!(counts.flows.top(ROWS), [(established.flow, 4)]);
     assert_eq!(established.flow.source.ip().to_string(), "10.0.0.1");
 }
 
@@ -69,28 +69,28 @@ fn what_is_cut_short_is_no_entry_or_less_of_one() {
 
 #[test]
 fn the_largest_come_first_and_equals_in_order() {
-    let mut tally = Tally::new(KEYS);
+    let mut tally = Tally::new(KEYS, 0);
     for key in [5, 3, 3, 9, 9, 9, 4] {
         tally.add(key);
     }
-    assert_eq!(tally.top(), [(9, 3), (3, 2), (4, 1), (5, 1)]);
+    assert_eq!(tally.top(ROWS), [(9, 3), (3, 2), (4, 1), (5, 1)]);
     for key in 100..1300 {
         tally.add(key);
     }
-    assert_eq!(tally.top().len(), ROWS);
-    assert_eq!(tally.top()[..3], [(9, 3), (3, 2), (4, 1)]);
+    assert_eq!(tally.top(ROWS).len(), ROWS);
+    assert_eq!(tally.top(ROWS)[..3], [(9, 3), (3, 2), (4, 1)]);
 }
 
 #[test]
 fn of_too_many_keys_the_large_ones_stay_and_what_they_may_lack_is_known() {
-    let mut tally = Tally::new(64);
+    let mut tally = Tally::new(64, 0);
     for round in 0u32..1000 {
         // One in two is the same, the others are all different.
         tally.add(0);
         tally.add(round + 1);
         assert!(tally.counts.len() <= 64);
     }
-    let (key, count) = tally.top()[0];
+    let (key, count) = tally.top(ROWS)[0];
     assert_eq!(key, 0);
     assert!(tally.missed > 0);
     assert!(count <= 1000 && count + tally.missed >= 1000, "{count} {}", tally.missed);
@@ -104,7 +104,7 @@ proptest::proptest! {
 
     #[test]
     fn no_count_is_too_large_or_lacks_more_than_is_said(keys in proptest::collection::vec(0u8..40, 0..500)) {
-        let mut tally = Tally::new(8);
+        let mut tally = Tally::new(8, 0);
         let mut exact = std::collections::HashMap::<u8, u32>::new();
         for key in keys {
             tally.add(key);
