@@ -136,6 +136,11 @@ impl Table {
     }
 }
 
+/// Why a process of Calico's may run that was not seen; `None` where all processes were.
+pub(crate) fn unseen(evidence: &Evidence) -> Option<String> {
+    Table::read(evidence).gap
+}
+
 /// What this node is configured to run, as the environment of its agents says.
 #[derive(Debug, Default)]
 struct Intent {

@@ -11,6 +11,7 @@ mod limits;
 mod output;
 mod untouched;
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -153,22 +154,22 @@ fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// The source files below a folder, as one text.
-fn sources(folder: &Path, text: &mut String) {
+/// The texts of the source files below a folder.
+fn sources(folder: &Path, texts: &mut Vec<String>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            sources(&path, text);
+            sources(&path, texts);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
-            text.push_str(&fs::read_to_string(path).unwrap());
+            texts.push(fs::read_to_string(path).unwrap());
         }
     }
 }
 
-/// The code in which tests stand.
-fn code() -> String {
+/// The code in which tests stand, a text for each file.
+fn code() -> Vec<String> {
     let project = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut code = String::new();
+    let mut code = Vec::new();
     for folder in ["src", "tests"] {
         sources(&project.join(folder), &mut code);
     }
@@ -183,7 +184,8 @@ fn page(name: &str) -> String {
 fn are_tests(named: &[&str]) {
     let code = code();
     for name in named {
-        assert!(code.contains(&format!("fn {name}(")), "there is no test {name}");
+        let function = format!("fn {name}(");
+        assert!(code.iter().any(|text| text.contains(&function)), "there is no test {name}");
     }
 }
 
@@ -196,6 +198,31 @@ fn every_test_that_the_page_of_faults_names_is_there() {
     let named: Vec<&str> = rows.flat_map(|tests| tests.split('`').skip(1).step_by(2)).collect();
     assert!(named.len() > 90, "{}", named.len());
     are_tests(&named);
+}
+
+/// The states of a row are separated by semicolons.
+#[test]
+fn at_least_sixty_fault_states_are_injected_each_by_a_test_that_knows_its_finding() {
+    let page = page("docs/injected.md");
+    let checks = self::page("docs/checks.md");
+    let code = code();
+    let mut states = BTreeSet::new();
+    for row in page.lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<&str> = row.trim_matches(['|', ' ']).split(" | ").collect();
+        let [finding, injected, tests] = cells.as_slice() else { panic!("{row}") };
+        let id = finding.trim_matches('`');
+        assert!(checks.contains(&format!("### `{id}`")), "{row}");
+        for state in injected.split("; ") {
+            assert!(states.insert((id, state)), "twice: {row}");
+        }
+        for test in tests.split('`').skip(1).step_by(2) {
+            let function = format!("fn {test}(");
+            let file = code.iter().find(|text| text.contains(&function));
+            let file = file.unwrap_or_else(|| panic!("there is no test {test}"));
+            assert!(file.contains(&format!("\"{id}")), "the file of {test} knows no {id}");
+        }
+    }
+    assert!(states.len() >= 60, "{}", states.len());
 }
 
 /// There tests stand in sentences, too: they are what has many words.

@@ -103,7 +103,12 @@ fn not_asked(outcome: Outcome, reason: Option<&str>) -> Finding {
     match outcome {
         Outcome::NotApplicable => finding(Level::Skip)
             .remedy("name it in /etc/calico/calicoctl.cfg, or in the environment: sudo -E calivet check datastore"),
-        Outcome::Skipped | Outcome::Timeout | Outcome::Interrupted => finding(Level::Unknown),
+        // That others may not read the credentials is as it should be.
+        Outcome::Denied => finding(Level::Unknown)
+            .remedy("run as root (sudo -E calivet check datastore), or name a configuration that you may read: -c FILE"),
+        Outcome::Skipped | Outcome::Timeout | Outcome::Truncated | Outcome::Interrupted => {
+            finding(Level::Unknown)
+        }
         // A setting or a file that is wrong stops calicoctl as well.
         _ => finding(Level::Fail).remedy("calivet check environment"),
     }

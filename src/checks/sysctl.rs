@@ -111,7 +111,7 @@ impl Facts<'_> {
     }
 
     fn has_felix(&self) -> bool {
-        self.dataplane.dataplane.is_some()
+        self.dataplane.has_felix
     }
 }
 

@@ -295,10 +295,14 @@ pub(super) fn each<T: for<'de> Deserialize<'de>>(
     let begins = memmem::find(&reading.bytes, head.as_bytes()).ok_or_else(misread)?;
     let rest = reading.bytes.get(begins + head.len()..).unwrap_or_default();
     let mut is_ended = rest.first() == Some(&b']');
-    let mut lines =
-        rest.split(|byte| *byte == b'\n').skip(usize::from(rest.first() == Some(&b'\n')));
+    let mut rest = rest.strip_prefix(b"\n").unwrap_or(rest);
     while !is_ended {
-        let line = lines.next().ok_or_else(misread)?;
+        if rest.is_empty() {
+            return Err(misread());
+        }
+        let end = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
+        let (line, others) = rest.split_at(end);
+        rest = others.get(1..).unwrap_or_default();
         if line.first() == Some(&b']') {
             is_ended = true;
         } else if wanted(line) {

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::collectors;
+use crate::host::bundle::Bundle;
+use crate::host::{Outcome, Reading};
 
 /// Nothing was read at all.
 fn nothing() -> Evidence {
@@ -94,6 +96,17 @@ fn what_a_check_reads_is_what_a_bundle_holds() {
 }
 
 #[test]
+fn what_a_check_reads_is_kept_of_a_bundle_as_long_as_it_may_be() {
+    let node = collectors::full_node();
+    for check in CHECKS {
+        for artifact in (check.reads)(&node, &Asked::default()).artifacts {
+            let (path, kept) = (artifact.path(), Bundle::most_kept(&artifact.path()));
+            assert!(artifact.max_bytes <= kept, "{}: {kept} are kept of {path}", check.name);
+        }
+    }
+}
+
+#[test]
 fn every_check_says_something_of_a_host_of_which_nothing_was_read_and_never_that_it_is_well() {
     for check in CHECKS {
         let findings = (check.judge)(&nothing(), &Asked::default());
@@ -101,6 +114,23 @@ fn every_check_says_something_of_a_host_of_which_nothing_was_read_and_never_that
         for finding in findings {
             assert!(check.finds.iter().any(|kind| kind.id == finding.id), "{} is new", finding.id);
             assert_ne!(finding.level, Level::Ok, "{}: {}", finding.id, finding.summary);
+        }
+    }
+}
+
+#[test]
+fn every_check_says_something_of_a_host_that_lets_nothing_be_read_and_neither_good_nor_bad() {
+    let node = collectors::full_node();
+    for check in CHECKS {
+        let Rows { artifacts, trees } = (check.reads)(&node, &Asked::default());
+        let paths = artifacts.iter().map(|artifact| artifact.path().into_owned());
+        let paths = paths.chain(trees.iter().map(|tree| tree.path().into_owned()));
+        let first = collectors::FIRST.iter().map(|artifact| artifact.path().into_owned());
+        let refused = |path| (path, Reading::failed(Outcome::Denied, "not for you"));
+        let evidence: Evidence = first.chain(paths).map(refused).collect();
+        for finding in (check.judge)(&evidence, &Asked::default()) {
+            let is_neither = matches!(finding.level, Level::Unknown | Level::Skip);
+            assert!(is_neither, "{finding:#?}");
         }
     }
 }

@@ -218,6 +218,12 @@ impl Bundle {
         self.manifest.as_ref().is_some_and(|manifest| manifest.items.contains_key(path))
     }
 
+    /// The most bytes that are kept in memory of the file at `path`, for checks to rest on.
+    #[must_use]
+    pub fn most_kept(path: &str) -> u64 {
+        filling::most_kept(path)
+    }
+
     /// The files that the bundle holds, in the order of their paths.
     pub fn files(&self) -> impl Iterator<Item = File<'_>> {
         self.entries.iter().map(|(path, entry)| File {

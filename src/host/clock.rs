@@ -1,6 +1,5 @@
 //! The clock beside what can be compared with it: the hardware's clock, and when files were last written to.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -8,7 +7,7 @@ use nix::fcntl;
 use nix::sys::stat::fstat;
 
 use super::beneath::{self, Links};
-use super::file::open_to_read;
+use super::file;
 use crate::clock::{Clock, Stamp, TIMESYNC};
 
 /// Files that tell by their time: those that keepers of the clock write, and those that Calico and the kubelet have
@@ -52,13 +51,7 @@ pub(super) fn look(root: &Path) -> Clock {
 
 /// The kernel's file has no size, and is read like any that is regular.
 fn hardware(root: &Path) -> Option<i64> {
-    let at = beneath::open_on_host(root, Path::new(HARDWARE)).ok()?;
-    if beneath::refusal(&fstat(&at).ok()?).is_some() {
-        return None;
-    }
-    let mut text = String::new();
-    open_to_read(&at).ok()?.take(MAX_NUMBER).read_to_string(&mut text).ok()?;
-    text.trim().parse().ok()
+    file::small(root, Path::new(HARDWARE), MAX_NUMBER)?.trim().parse().ok()
 }
 
 /// Where `/etc/localtime` leads (localtime(5): its target tells the zone's name).

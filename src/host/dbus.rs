@@ -4,7 +4,6 @@
 //! name is asked of the bus itself, because anybody may answer on a bus whose policy lets him.
 
 use std::collections::HashMap;
-use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -21,7 +20,7 @@ use zbus::{Connection, OwnedObjectPath, OwnedVariant, Variant};
 
 use super::beneath::{self, describe};
 use super::unix_socket::connect_to;
-use super::{Outcome, Reading};
+use super::{Outcome, Reading, file};
 use crate::networkmanager::live::{Device, View};
 
 const SOCKET: &str = "/run/dbus/system_bus_socket";
@@ -248,14 +247,17 @@ fn failure(error: zbus::Error) -> Failure {
     Failure { outcome, reason: super::printable(&error.to_string()) }
 }
 
+/// The most that is read of `/proc/stat`: some hundred bytes for each CPU, and ten for each interrupt.
+const MAX_STAT: u64 = 4 << 20;
+
 /// When a process started, by `/proc/PID/stat` and the time of boot.
 fn started(root: &Path, pid: u32) -> Option<Timestamp> {
-    let read = |path: &str| fs::read_to_string(root.join(path)).ok();
-    let stat = read(&format!("proc/{pid}/stat"))?;
+    let read = |path: &str| file::small(root, Path::new(path), MAX_STAT);
+    let stat = read(&format!("/proc/{pid}/stat"))?;
     // The name may hold anything; what follows it is counted as in proc(5), where the state is the third.
     let (_, fields) = stat.rsplit_once(')')?;
     let ticks: i64 = fields.split_ascii_whitespace().nth(19)?.parse().ok()?;
-    let table = read("proc/stat")?;
+    let table = read("/proc/stat")?;
     let boot = table.lines().find_map(|line| line.strip_prefix("btime "))?;
     Timestamp::from_second(boot.trim().parse::<i64>().ok()?.checked_add(ticks / TICKS)?).ok()
 }

@@ -175,6 +175,18 @@ pub(super) fn open_to_read(at: &OwnedFd) -> nix::Result<File> {
     .map(File::from)
 }
 
+/// The text of a small file of the host's, such as one of `/proc`: no more than `max_bytes` of it. `None` where it cannot
+/// be read.
+pub(super) fn small(root: &Path, path: &Path, max_bytes: u64) -> Option<String> {
+    let at = beneath::open_on_host(root, path).ok()?;
+    if beneath::refusal(&fstat(&at).ok()?).is_some() {
+        return None;
+    }
+    let mut bytes = Vec::new();
+    open_to_read(&at).ok()?.take(max_bytes).read_to_end(&mut bytes).ok()?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
 /// What was handed on of a file.
 struct Kept {
     /// How many bytes of it.

@@ -7,10 +7,16 @@
 
 use std::path::{Path, PathBuf};
 
+use super::file;
+
 /// Where the first version of control groups has the limit, and where the second has it (`cgroup-v1/memory.rst` and
 /// `cgroup-v2.rst` in the kernel's documentation).
 const FIRST: (&str, &str) = ("/sys/fs/cgroup/memory", "memory.limit_in_bytes");
 const SECOND: (&str, &str) = ("/sys/fs/cgroup", "memory.max");
+
+/// The most that is read of `/proc/self/cgroup`, which has a line for each controller, and of a file that holds a number.
+const MAX_GROUPS: u64 = 64 << 10;
+const MAX_NUMBER: u64 = 64;
 
 /// Less than this is little: a run that does as much at once as it otherwise would might not have enough.
 const LITTLE: u64 = 96 << 20;
@@ -18,17 +24,16 @@ const LITTLE: u64 = 96 << 20;
 /// Whether there is so little that memory is worth more than time.
 #[must_use]
 pub fn is_little() -> bool {
-    limit().is_some_and(|limit| limit < LITTLE)
+    limit(Path::new("/")).is_some_and(|limit| limit < LITTLE)
 }
 
 /// The smallest limit in bytes; `None` if there is none, or it cannot be seen. A group without a limit has the word `max`
 /// or a number that no machine has.
-fn limit() -> Option<u64> {
-    let own = std::fs::read_to_string("/proc/self/cgroup").ok()?;
-    let limits = files(&own).into_iter().filter_map(|file| {
-        let text = std::fs::read_to_string(file).ok()?;
-        text.trim().parse().ok()
-    });
+fn limit(root: &Path) -> Option<u64> {
+    let own = file::small(root, Path::new("/proc/self/cgroup"), MAX_GROUPS)?;
+    let limits = files(&own).into_iter();
+    let limits =
+        limits.filter_map(|path| file::small(root, &path, MAX_NUMBER)?.trim().parse().ok());
     limits.min()
 }
 
@@ -55,6 +60,25 @@ fn files(own: &str) -> Vec<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_more_is_read_than_a_table_and_a_number_need() {
+        let root = tempfile::tempdir().unwrap();
+        let write = |path: &str, text: &str| {
+            let path = root.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        write("proc/self/cgroup", "0::/pod\n");
+        write("sys/fs/cgroup/memory.max", "max\n");
+        write("sys/fs/cgroup/pod/memory.max", "1000\n");
+        assert_eq!(limit(root.path()), Some(1000));
+        write("sys/fs/cgroup/pod/memory.max", &("1000".to_owned() + &" ".repeat(1 << 20)));
+        assert_eq!(limit(root.path()), Some(1000));
+        // What comes after the bound is not seen.
+        write("proc/self/cgroup", &("x\n".repeat(1 << 20) + "0::/pod\n"));
+        assert_eq!(limit(root.path()), None);
+    }
 
     #[test]
     fn the_limits_of_a_group_and_of_those_around_it_are_looked_for() {

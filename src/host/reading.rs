@@ -17,7 +17,8 @@ pub struct Found {
     /// Path relative to the tree's folder.
     pub path: PathBuf,
     /// Why it is not to be read: it is no regular file ([`Outcome::NotApplicable`], "a FIFO, not read"), or the kernel
-    /// does not let it be looked into ([`Outcome::Denied`], "failed to open /var/log/calico/felix: ...").
+    /// does not let it be looked into ([`Outcome::Denied`], "failed to open /var/log/calico/felix: ..."), or it lies too
+    /// deep ([`Outcome::Truncated`]).
     pub refusal: Option<(Outcome, String)>,
     /// Where it leads, if it is a symbolic link: the text in it, which may be relative.
     pub link: Option<String>,

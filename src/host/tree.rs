@@ -63,8 +63,13 @@ pub(super) fn describe(root: &Path, folder: &Path, max_bytes: u64) -> Reading {
         }
     };
     let names = dir.iter().filter_map(|entry| Some(entry.ok()?.file_name().to_owned()));
-    let mut names: Vec<_> = names.take(MAX_NAMES).collect();
-    names.retain(|name| !matches!(name.to_bytes(), b"." | b".."));
+    let names = names.filter(|name| !matches!(name.to_bytes(), b"." | b".."));
+    let mut names: Vec<_> = names.take(MAX_NAMES + 1).collect();
+    if names.len() > MAX_NAMES {
+        names.truncate(MAX_NAMES);
+        reading.outcome = Outcome::Truncated;
+        reading.reason = Some(format!("more than {MAX_NAMES} names: the rest is not listed"));
+    }
     names.sort_unstable();
     let mut lines = Vec::new();
     for name in names {
@@ -158,7 +163,7 @@ impl Walk {
                     }
                     SFlag::S_IFDIR => {
                         let reason = format!("a folder below {MAX_DEPTH} others, not entered");
-                        self.note(path, (Outcome::NotApplicable, Some(reason)));
+                        self.note(path, (Outcome::Truncated, Some(reason)));
                     }
                     // A link in place of a folder hides what would have been found there.
                     SFlag::S_IFLNK if wanted != Match::No => {
@@ -346,6 +351,8 @@ mod tests {
         assert_eq!(listing.found.len(), 2);
         let below = listing.found.iter().find(|found| found.refusal.is_some()).unwrap();
         assert_eq!(below.path.components().count(), MAX_DEPTH);
+        let reason = "a folder below 16 others, not entered".to_owned();
+        assert_eq!(below.refusal, Some((Outcome::Truncated, reason)));
     }
 
     #[tokio::test]

@@ -92,6 +92,17 @@ fn a_link_that_leads_out_of_the_logs_is_noted_and_not_followed() {
 }
 
 #[test]
+fn logs_that_lie_too_deep_are_left_out_and_the_bundle_is_not_whole() {
+    let deep = "d/".repeat(20);
+    let root = host().file(&format!("/var/log/calico/{deep}felix.log"), "one line\n");
+    let (_scratch, bundle) = bundle(root.path(), &[]);
+    let left_out = format!("logs/{}", ["d"; 16].join("/"));
+    let reason = "a folder below 16 others, not entered";
+    assert_eq!(bundle.told(&left_out), ("truncated", reason));
+    assert_eq!(bundle.manifest["complete"], false);
+}
+
+#[test]
 fn of_a_sparse_terabyte_head_and_tail_are_kept() {
     let root = host();
     let mut file = File::create(root.at("/var/log/calico/huge")).unwrap();

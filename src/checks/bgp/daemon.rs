@@ -67,6 +67,11 @@ fn daemon(facts: &Facts<'_>, family: Family, status: &FamilyStatus) -> Finding {
                 Level::Skip,
                 format!("{name} does not run, and no pool of the datastore needs it: all are VXLAN"),
             ),
+            (None, Family::Ipv4) if facts.is_without_calico() => Finding::new(
+                ID,
+                Level::Skip,
+                format!("{name} does not run, and nothing else of Calico's"),
+            ),
             (None, Family::Ipv4) => Finding::new(
                 ID,
                 Level::Unknown,
@@ -89,7 +94,12 @@ fn daemon(facts: &Facts<'_>, family: Family, status: &FamilyStatus) -> Finding {
         .evidence(json!({"cause": "bird-blocked"}))
         .remedy("see what it waits for: cat /proc/$(pidof -s bird)/status /proc/$(pidof -s bird)/stack")
         .remedy("if it stays so, restart it: kubectl delete pod -n calico-system POD (its sessions restart gracefully)"),
-        (Some(State::Unreachable), Some(Trouble::Denied | Trouble::Failed)) | (None, _) => {
+        (Some(State::Unreachable), Some(trouble))
+            if trouble == Trouble::Failed || facts.is_cut(family) =>
+        {
+            Finding::new(ID, Level::Unknown, format!("{name} could not be asked: {error}"))
+        }
+        (Some(State::Unreachable), Some(Trouble::Denied)) | (None, _) => {
             Finding::new(ID, Level::Unknown, format!("{name} could not be asked: {error}"))
                 .remedy("run calivet as root")
         }

@@ -32,7 +32,8 @@ pub(super) struct Facts<'a> {
     pub(super) probe: bool,
     pub(super) addresses: Option<Vec<Address>>,
     pub(super) sockets: Option<Vec<Socket>>,
-    pub(super) routes: Option<Vec<Route>>,
+    /// See [`Facts::routes`].
+    routes: OnceCell<Option<Vec<Route>>>,
     /// See [`Facts::firewall`].
     firewall: OnceCell<Option<Firewall>>,
     pub(super) dropped: Option<Dropped>,
@@ -78,7 +79,7 @@ impl<'a> Facts<'a> {
             probe: asked.probe,
             addresses: kernel::rows(evidence, "network/addresses.json", "addresses"),
             sockets: kernel::rows(evidence, "network/sockets.json", "sockets"),
-            routes: kernel::rows(evidence, "network/routes.json", "routes"),
+            routes: OnceCell::new(),
             firewall: OnceCell::new(),
             dropped: netstat.and_then(|reading| Dropped::parse(&reading.text())),
             cluster: Cluster::read(evidence),
@@ -93,6 +94,22 @@ impl<'a> Facts<'a> {
     /// Whether one daemon serves both families.
     pub(super) fn is_one_daemon(&self) -> bool {
         self.status.bgp.ipv6.daemon == Family::Ipv4.daemon()
+    }
+
+    /// Whether all processes were seen, and none is Calico's.
+    pub(super) fn is_without_calico(&self) -> bool {
+        let agents = &self.status.agents;
+        let daemons = [&agents.bird, &agents.bird6, &agents.confd];
+        let presences = daemons.map(|daemon| &daemon.presence);
+        presences.into_iter().chain([&agents.felix.presence]).all(|it| it.running == Some(false))
+    }
+
+    /// Whether an answer of a daemon is longer than is kept, which is no fault of its own.
+    pub(super) fn is_cut(&self, family: Family) -> bool {
+        let answers = Answers::of(family);
+        [answers.status, answers.protocols].into_iter().any(|path| {
+            self.evidence.get(path).is_some_and(|reading| reading.outcome == Outcome::Truncated)
+        })
     }
 
     /// The file that the daemon of a family reads.
@@ -113,6 +130,13 @@ impl<'a> Facts<'a> {
         let reply = reply::parse(&reading.bytes);
         (reading.outcome == Outcome::Ok && reply.is_whole() && reply.refusal().is_none())
             .then(|| bird_routes::parse(&reply))
+    }
+
+    /// The kernel's routes, if they were read whole; looked at only where BIRD has some to compare, for there may be
+    /// hundreds of thousands.
+    pub(super) fn routes(&self) -> Option<&[Route]> {
+        let read = || kernel::rows(self.evidence, "network/routes.json", "routes");
+        self.routes.get_or_init(read).as_deref()
     }
 
     /// The packet filter's rules, if they could be read; looked at only where a session is down, for there may be

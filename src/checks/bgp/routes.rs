@@ -68,7 +68,7 @@ fn of_daemon(facts: &Facts<'_>, family: Family, status: &FamilyStatus) -> Findin
     let Some(table) = facts.table(family) else {
         return unknown("its answer to `show route` is not whole");
     };
-    let Some(kernel) = &facts.routes else {
+    let Some(kernel) = facts.routes() else {
         return unknown("the kernel's routes could not be read whole");
     };
     let compared = compare(facts, family, &table, kernel);

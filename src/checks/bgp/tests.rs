@@ -39,6 +39,43 @@ fn a_node_of_the_vxlan_backend_is_well_without_bird() {
 }
 
 #[test]
+fn a_host_on_which_nothing_of_calicos_runs_misses_no_bird_and_one_that_hides_its_processes_may() {
+    let absent = |evidence: &mut Evidence| {
+        for path in ["bird/ipv4/show-status", "bird/ipv6/show-status"] {
+            let socket = Reading::failed(Outcome::Missing, "absent: /var/run/calico/bird.ctl");
+            evidence.insert(path, socket);
+        }
+    };
+    let other = json!([{"pid": 1, "hostRoot": true, "state": "S", "argv": ["/sbin/init"]}]);
+    let mut seen = evidence(&[(PROCESSES, other.to_string().as_bytes())]);
+    absent(&mut seen);
+    let [only] = &findings(&seen)[..] else { panic!("{:#?}", findings(&seen)) };
+    assert_eq!((only.id, only.level), ("bgp.daemon", Level::Skip));
+    assert_eq!(only.summary, "bird does not run, and nothing else of Calico's");
+
+    let mut hidden = evidence(&[]);
+    hidden.insert(PROCESSES, Reading::failed(Outcome::Denied, "hidepid"));
+    absent(&mut hidden);
+    assert_eq!(findings(&hidden)[0].level, Level::Unknown);
+}
+
+#[test]
+fn an_answer_that_is_longer_than_is_kept_is_no_fault_of_birds() {
+    let mut evidence =
+        evidence(&[("bird/ipv4/show-status", STATUS), ("bird/ipv4/show-protocols-all", PROTOCOLS)]);
+    let cut = Reading { bytes: PROTOCOLS[..2000].to_vec(), ..Reading::begin() };
+    let reason = Some("longer than is kept".to_owned());
+    evidence.insert(
+        "bird/ipv4/show-protocols-all",
+        Reading { outcome: Outcome::Truncated, reason, ..cut },
+    );
+    let all = findings(&evidence);
+    let daemon = all.iter().find(|it| it.id == "bgp.daemon").unwrap();
+    assert_eq!(daemon.level, Level::Unknown, "{daemon:#?}");
+    assert!(daemon.summary.contains("longer than is kept"), "{daemon:#?}");
+}
+
+#[test]
 fn of_recorded_answers_alone_nothing_is_certain_but_what_bird_did_itself() {
     let evidence =
         evidence(&[("bird/ipv4/show-status", STATUS), ("bird/ipv4/show-protocols-all", PROTOCOLS)]);

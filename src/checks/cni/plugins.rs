@@ -54,8 +54,10 @@ pub(super) fn judge(facts: &Facts<'_>) -> Finding {
             continue;
         };
         match reading.outcome {
-            Outcome::Ok | Outcome::Truncated => {}
+            Outcome::Ok => {}
             Outcome::Missing => continue,
+            // What it names is there; what it does not name may be, too.
+            Outcome::Truncated => unknown.push(format!("{folder}: {}", reason(reading))),
             _ => {
                 unknown.push(format!("{folder}: {}", reason(reading)));
                 continue;
@@ -93,14 +95,14 @@ pub(super) fn judge(facts: &Facts<'_>) -> Finding {
     let evidence = json!({ "programs": rows, "unknown": unknown });
     let finding =
         |level, summary: String| Finding::new(PLUGINS, level, summary).evidence(evidence.clone());
-    if !wrong.is_empty() && (unknown.is_empty() || !found.is_empty()) {
+    if !wrong.is_empty() && unknown.is_empty() {
         return finding(Level::Fail, format!("{}: no pod can be made", wrong.join(", ")))
             .remedy("calico, calico-ipam, bandwidth, portmap, tuning: restart calico-node, whose container install-cni copies them to /opt/cni/bin")
             .remedy("others: the package containernetworking-plugins, or whoever changed the configuration")
             .remedy("the runtime may look elsewhere: `bin_dir` in /etc/containerd/config.toml, `plugin_dirs` in /etc/crio/crio.conf");
     }
     if !wrong.is_empty() {
-        return finding(Level::Unknown, unknown.join("; "));
+        return finding(Level::Unknown, format!("{}; {}", wrong.join(", "), unknown.join("; ")));
     }
     let folders: std::collections::BTreeSet<&str> =
         found.values().map(|(folder, _)| *folder).collect();

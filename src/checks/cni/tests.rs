@@ -41,6 +41,22 @@ fn level(evidence: &Evidence, id: &str) -> Level {
 }
 
 #[test]
+fn a_program_that_a_folder_may_hold_which_was_not_listed_whole_is_not_missed() {
+    let mut evidence = node();
+    assert_eq!(level(&evidence, PLUGINS), Level::Ok);
+    let calico = "100755 0 0 9 2026-11-01T00:00:00Z calico\n";
+    put(&mut evidence, plugins::LISTINGS[0].0, calico);
+    assert_eq!(level(&evidence, PLUGINS), Level::Fail);
+    let cut = Reading::failed(Outcome::Truncated, "more than 200000 names");
+    let cut = Reading { bytes: calico.as_bytes().to_vec(), ..cut };
+    evidence.insert(plugins::LISTINGS[0].0, cut);
+    assert_eq!(level(&evidence, PLUGINS), Level::Unknown);
+    put(&mut evidence, plugins::LISTINGS[0].0, calico);
+    evidence.insert(plugins::LISTINGS[1].0, Reading::failed(Outcome::Denied, "permission denied"));
+    assert_eq!(level(&evidence, PLUGINS), Level::Unknown);
+}
+
+#[test]
 fn credentials_other_than_tokens_are_not_judged_and_none_fails() {
     let mut evidence = node();
     assert_eq!(level(&evidence, TOKEN), Level::Unknown, "the times were not asked for");

@@ -8,7 +8,7 @@ use crate::checks::dataplane::is_true;
 use crate::checks::{Finding, Level};
 use crate::collectors::conntrack as rows;
 use crate::host::Outcome;
-use crate::processes;
+use crate::{processes, status};
 
 /// The table of one family, as far as it is known.
 struct Table {
@@ -40,8 +40,8 @@ pub(super) fn judge(facts: &Facts) -> Finding {
                 maps.join(", ")
             ),
         ),
-        (_, true, true) => (Level::Ok, "Felix uses the kernel's table".to_owned()),
-        (_, true, false) => (Level::Skip, "no Felix runs here".to_owned()),
+        (Some(false), true, _) => (Level::Ok, "Felix uses the kernel's table".to_owned()),
+        (None, true, has_felix) => without_maps(facts, has_felix),
     };
     let finding = Finding::new(BPF, level, summary).evidence(evidence);
     if matches!(level, Level::Warn | Level::Fail) {
@@ -51,6 +51,22 @@ pub(super) fn judge(facts: &Facts) -> Finding {
         );
     }
     finding
+}
+
+/// Where no maps were seen, and Felix's environment does not say whether there are to be any.
+fn without_maps(facts: &Facts, has_felix: bool) -> (Level, String) {
+    let unread = facts.reading(rows::BPF_MAPS).filter(|reading| reading.outcome.is_trouble());
+    match (has_felix, unread, status::unseen(facts.evidence)) {
+        (true, Some(reading), _) => {
+            let why = why(reading, "/sys/fs/bpf/tc/globals");
+            (Level::Unknown, format!("whether Felix has a table of its own is not known: {why}"))
+        }
+        (true, None, _) => (Level::Ok, "Felix uses the kernel's table".to_owned()),
+        (false, _, Some(why)) => {
+            (Level::Unknown, format!("whether Felix runs is not known: {why}"))
+        }
+        (false, _, None) => (Level::Skip, "no Felix runs here".to_owned()),
+    }
 }
 
 impl Table {

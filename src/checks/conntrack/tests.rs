@@ -439,6 +439,9 @@ fn the_ebpf_dataplane_is_known_by_felixs_environment_or_by_its_maps() {
     );
     assert_eq!(levels(&[(rows::PROCESSES, &plain)], BPF).0, Level::Ok);
     assert_eq!(levels(&[(rows::PROCESSES, &on)], BPF).0, Level::Info);
+    let mut blind = with(&[(rows::PROCESSES, &plain)]);
+    blind.insert(rows::BPF_MAPS, Reading::failed(Outcome::Denied, "permission denied"));
+    assert_eq!(finding(&blind, &asked(), BPF).level, Level::Unknown);
     let (level, summary) = levels(&[(rows::PROCESSES, &plain), maps], BPF);
     assert_eq!(level, Level::Info);
     assert!(summary.contains("(cali_v4_ct4)"), "{summary}");

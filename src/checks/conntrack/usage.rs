@@ -269,7 +269,13 @@ pub(super) fn kernel_log(facts: &Facts) -> Finding {
             }
             _ => (Level::Unknown, format!("not known: {}", why(reading, "the kernel's log"))),
         };
-        return Finding::new(KERNEL_LOG, level, summary).evidence(evidence);
+        let finding = Finding::new(KERNEL_LOG, level, summary).evidence(evidence);
+        return match reading.outcome {
+            Outcome::Denied => {
+                finding.remedy("run as root, or allow it: sudo sysctl kernel.dmesg_restrict=0")
+            }
+            _ => finding,
+        };
     }
     let is_recent = |last: f64| uptime.is_some_and(|uptime| uptime - last < RECENT);
     let level = match found.last_here {

@@ -80,6 +80,24 @@ fn a_node_that_is_not_in_the_datastore_fails_only_by_a_whole_list() {
 }
 
 #[test]
+fn credentials_that_may_not_be_read_are_no_failure_of_the_datastore_and_a_wrong_setting_is_one() {
+    for (outcome, expected) in [
+        (Outcome::Denied, Level::Unknown),
+        (Outcome::Truncated, Level::Unknown),
+        (Outcome::Failed, Level::Fail),
+        (Outcome::Missing, Level::Fail),
+        (Outcome::NotApplicable, Level::Skip),
+    ] {
+        let mut evidence = Evidence::default();
+        evidence.insert(health::PATH, Reading::failed(outcome, "/etc/cni/net.d/calico-kubeconfig"));
+        let [only] = &judge(&evidence, &Asked::default())[..] else { panic!() };
+        assert_eq!((only.id, only.level), (REACHABLE, expected), "{outcome}");
+        assert!(only.summary.ends_with("calico-kubeconfig"), "{}", only.summary);
+        assert!(outcome != Outcome::Denied || only.remedy[0].contains("-c FILE"), "{only:#?}");
+    }
+}
+
+#[test]
 fn a_document_that_is_none_is_no_verdict() {
     let mut evidence = Evidence::default();
     evidence.insert(health::PATH, Reading { bytes: b"{".to_vec(), ..Reading::begin() });

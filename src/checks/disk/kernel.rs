@@ -60,15 +60,13 @@ fn lines(log: &str) -> impl Iterator<Item = (f64, &str)> {
 fn unreadable(id: &'static str, evidence: &Evidence) -> Finding {
     let reading = evidence.get(KERNEL_LOG);
     let why = why(reading);
-    if reading.is_some_and(|reading| reading.outcome == Outcome::Missing) {
-        return Finding::new(
-            id,
-            Level::Skip,
-            format!("the kernel's log is not to be had here: {why}"),
-        );
+    let finding = Finding::new(id, Level::Unknown, format!("the kernel's log was not read: {why}"));
+    match reading {
+        Some(reading) if reading.outcome == Outcome::Denied => {
+            finding.remedy("run as root, or allow it: sudo sysctl kernel.dmesg_restrict=0")
+        }
+        _ => finding,
     }
-    Finding::new(id, Level::Unknown, format!("the kernel's log was not read: {why}"))
-        .remedy("run as root, or allow it: sudo sysctl kernel.dmesg_restrict=0")
 }
 
 pub(super) fn errors(evidence: &Evidence) -> Finding {

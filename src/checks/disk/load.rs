@@ -56,7 +56,9 @@ pub(super) fn pressure(evidence: &Evidence) -> Finding {
             Finding::new(PRESSURE, Level::Ok, "programs do not wait long for CPU, disks or memory")
         }
         Some(path) => {
+            // Without /proc, its absence says nothing of the kernel.
             let is_absent = is_empty
+                && text(evidence, MEMINFO).is_some()
                 && evidence.get(path).is_some_and(|it| it.outcome == crate::host::Outcome::Missing);
             let level = if is_absent { Level::Skip } else { Level::Unknown };
             let summary = if is_absent {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Evidence, Finding, INODES, Level, MOUNTS, READ_ONLY, SPACE, percent, size, text};
+use super::{Evidence, Finding, INODES, Level, MOUNTS, READ_ONLY, SPACE, percent, size, text, why};
 use crate::checks::figures::grouped;
 use crate::filesystems::{self, FileSystem, FileSystems};
 use crate::host::Outcome;
@@ -110,7 +110,10 @@ fn scarce(id: &'static str, seen: &FileSystems, measure: &Measure) -> Finding {
 }
 
 pub(super) fn read_only(seen: &FileSystems, evidence: &Evidence) -> Finding {
-    let table = text(evidence, MOUNTS).unwrap_or_default();
+    let Some(table) = text(evidence, MOUNTS) else {
+        let summary = format!("what is mounted is not known: {}", why(evidence.get(MOUNTS)));
+        return Finding::new(READ_ONLY, Level::Unknown, summary);
+    };
     let mounts = filesystems::mounts(&table);
     let written = || {
         let looked = seen.file_systems.iter().filter(|it| it.outcome == Outcome::Ok);

@@ -44,6 +44,20 @@ fn a_file_system_that_is_nearly_full_is_told_by_where_calico_writes() {
 }
 
 #[test]
+fn what_is_mounted_how_is_not_known_without_the_table_of_mounts_nor_pressure_without_proc() {
+    let text = seen(&[file_system("/var/lib/calico", "8:1")], &[]);
+    assert_eq!(finding(READ_ONLY, &[(filesystems::PATH, &text)]).level, Level::Unknown);
+    let mut evidence = Evidence::default();
+    for (_, path) in PRESSURES {
+        evidence.insert(path, Reading::failed(Outcome::Missing, "no such file"));
+    }
+    assert_eq!(load::pressure(&evidence).level, Level::Unknown);
+    let bytes = b"MemTotal: 8 kB\nMemAvailable: 4 kB\n".to_vec();
+    evidence.insert(MEMINFO, Reading { bytes, ..Reading::begin() });
+    assert_eq!(load::pressure(&evidence).level, Level::Skip);
+}
+
+#[test]
 fn a_file_system_without_inodes_left_fails_and_one_without_that_limit_does_not_count() {
     let mut log = file_system("/var/log", "8:2");
     log["inodesFree"] = json!(3);
@@ -75,12 +89,13 @@ fn a_read_only_file_system_fails_where_calico_writes_and_not_at_the_root() {
     let mut root = file_system("/", "8:1");
     let mut log = file_system("/var/log", "8:2");
     root["readOnly"] = json!(true);
-    let text = seen(&[root.clone(), log.clone()], &[]);
-    assert_eq!(finding(READ_ONLY, &[(filesystems::PATH, &text)]).level, Level::Ok);
-    log["readOnly"] = json!(true);
-    let text = seen(&[root, log], &[]);
     let mounts =
         |options| format!("37 36 8:2 / /var/log {options} shared:7 - xfs /dev/sdb {options}\n");
+    let text = seen(&[root.clone(), log.clone()], &[]);
+    let found = finding(READ_ONLY, &[(filesystems::PATH, &text), (MOUNTS, &mounts("rw"))]);
+    assert_eq!(found.level, Level::Ok);
+    log["readOnly"] = json!(true);
+    let text = seen(&[root, log], &[]);
     let found = finding(READ_ONLY, &[(filesystems::PATH, &text), (MOUNTS, &mounts("ro"))]);
     assert_eq!(
         (found.level, found.evidence["readOnly"].clone()),

@@ -8,6 +8,7 @@ use super::mtu::default;
 use super::unknown;
 use crate::checks::network::{Network, Unfit, first, some, unfit};
 use crate::checks::{Finding, Level};
+use crate::status;
 
 pub(super) const NODE: &str = "interfaces.node-address";
 pub(super) const OTHER: &str = "interfaces.other-plugins";
@@ -26,7 +27,15 @@ pub(super) fn node(network: &Network<'_>) -> Vec<Finding> {
                 Level::Unknown,
                 "the node's address is not known: neither VXLAN nor BIRD's configuration tells it",
             ),
-            None => Finding::new(NODE, Level::Skip, "Calico does not run here"),
+            None => match status::unseen(network.evidence) {
+                Some(why) => {
+                    let summary = format!(
+                        "the node's address is not known, nor whether Calico runs here: {why}"
+                    );
+                    Finding::new(NODE, Level::Unknown, summary)
+                }
+                None => Finding::new(NODE, Level::Skip, "Calico does not run here"),
+            },
         };
         return vec![finding];
     }

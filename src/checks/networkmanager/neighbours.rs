@@ -39,11 +39,27 @@ fn text(reading: Option<&Reading>) -> Option<String> {
     reading.filter(|it| it.outcome == Outcome::Ok).map(|it| it.text().into_owned())
 }
 
+/// Why something at these places is not known, or in these folders.
+fn unread(evidence: &Evidence, places: impl IntoIterator<Item = String>) -> Option<String> {
+    places.into_iter().find_map(|place| {
+        let kept = format!("host{place}");
+        let own = evidence.get(&kept).into_iter().map(|reading| (String::new(), reading));
+        let below = evidence.below(&kept).map(|(name, reading)| (format!("/{name}"), reading));
+        let (name, reading) = own.chain(below).find(|(_, reading)| reading.outcome.is_trouble())?;
+        let why = reading.reason.clone().unwrap_or_else(|| reading.outcome.to_string());
+        Some(format!("{place}{name} was not read: {why}"))
+    })
+}
+
+/// systemd's folders of a purpose, by rank.
+fn systemd_folders(purpose: &str) -> [String; 4] {
+    ["/etc", "/run", "/usr/local/lib", "/usr/lib"].map(|it| format!("{it}/systemd/{purpose}"))
+}
+
 /// The files below systemd's folders of the same purpose.
 fn systemd_files(evidence: &Evidence, purpose: &str) -> Vec<File> {
     let mut found = Vec::new();
-    for folder in ["/etc", "/run", "/usr/local/lib", "/usr/lib"] {
-        let folder = format!("{folder}/systemd/{purpose}");
+    for folder in systemd_folders(purpose) {
         for (name, reading) in evidence.below(&format!("host{folder}")) {
             let is_masked = reading.link.as_deref() == Some("/dev/null");
             let text = text(Some(reading));
@@ -133,6 +149,12 @@ fn networkd(evidence: &Evidence, subjects: &Subjects) -> Finding {
             subject.name
         );
         return finding(Level::Unknown, summary);
+    }
+    let places = [systemd_folders("network"), systemd_folders("networkd.conf.d")].concat();
+    if let Some(why) =
+        unread(evidence, places.into_iter().chain(["/etc/systemd/networkd.conf".to_owned()]))
+    {
+        return finding(Level::Unknown, format!("what systemd-networkd takes is not known: {why}"));
     }
     finding(
         Level::Ok,
@@ -270,6 +292,8 @@ fn ifupdown(evidence: &Evidence, subjects: &Subjects) -> Finding {
     if is_there(evidence, "host/etc/network/interfaces").is_none() {
         return Finding::new(ID, Level::Unknown, "it is not known what ifupdown does");
     }
+    let places = ["interfaces", "interfaces.d"].map(|name| format!("/etc/network/{name}"));
+    let places = places.into_iter().chain(["/etc/sysconfig/network-scripts".to_owned()]);
     let interfaces = ifupdown::interfaces(&files::interfaces(evidence));
     let named = |subject: &Subject| {
         let line = interfaces.names.iter().find(|(name, _)| name == subject.name.as_bytes());
@@ -277,7 +301,13 @@ fn ifupdown(evidence: &Evidence, subjects: &Subjects) -> Finding {
         line.or_else(|| ifcfg(evidence, "/etc/sysconfig/network-scripts", subject))
     };
     let ok = "no file of ifupdown's or of network-scripts' names an interface of Calico's";
-    configured(ID, subjects, named, ok)
+    let finding = configured(ID, subjects, named, ok);
+    match unread(evidence, places).filter(|_| finding.level == Level::Ok) {
+        Some(why) => {
+            Finding::new(ID, Level::Unknown, format!("what ifupdown does is not known: {why}"))
+        }
+        None => finding,
+    }
 }
 
 /// wicked's files are named after interfaces (`ifcfg(5)`).
@@ -333,6 +363,9 @@ fn configured(
 fn netplan(evidence: &Evidence, subjects: &Subjects) -> Finding {
     const ID: &str = "networkmanager.netplan";
     const FOLDER: &str = "host/etc/netplan";
+    if let Some(why) = unread(evidence, ["/etc/netplan".to_owned()]) {
+        return Finding::new(ID, Level::Unknown, format!("what netplan does is not known: {why}"));
+    }
     let files: Vec<(&str, &Reading)> = evidence.below(FOLDER).collect();
     if files.is_empty() {
         return Finding::new(ID, Level::Skip, "netplan has no files here");

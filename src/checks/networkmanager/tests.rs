@@ -47,6 +47,37 @@ fn cali1(files: &[(&str, &str)]) -> Finding {
 }
 
 #[test]
+fn files_of_others_that_may_not_be_read_leave_open_what_they_do() {
+    let ifupdown = ("host/etc/network/interfaces", "auto lo\n");
+    let unmanaged = (
+        "host/etc/systemd/network/00-calico.network",
+        "[Match]\nName=cali* tunl* vxlan.calico vxlan-v6.calico wireguard.cali wg-v6.cali\n[Link]\nUnmanaged=yes\n",
+    );
+    let settings = (
+        "host/etc/systemd/networkd.conf",
+        "[Network]\nManageForeignRoutes=no\nManageForeignRoutingPolicyRules=no\n",
+    );
+    let netplan = ("host/etc/netplan/a.yaml", "network: {version: 2}\n");
+    let state = ("host/run/systemd/netif/state", "OPER_STATE=routable\n");
+    let whole = node(&[ifupdown, unmanaged, settings, netplan, state]);
+    for (id, place) in [
+        ("networkmanager.networkd", "host/run/systemd/network/x.network"),
+        ("networkmanager.networkd", "host/etc/systemd/networkd.conf.d"),
+        ("networkmanager.ifupdown", "host/etc/network/interfaces.d/x"),
+        ("networkmanager.netplan", "host/etc/netplan/b.yaml"),
+        ("networkmanager.netplan", "host/etc/netplan"),
+    ] {
+        let of = |evidence: &Evidence| find(&all(evidence, &Asked::default()), id).clone();
+        assert_eq!(of(&whole).level, Level::Ok, "{:#?}", of(&whole));
+        let mut denied = whole.clone();
+        denied.insert(place, Reading::failed(Outcome::Denied, "permission denied"));
+        let finding = of(&denied);
+        assert_eq!(finding.level, Level::Unknown, "{place}: {finding:#?}");
+        assert!(finding.summary.contains("permission denied"), "{finding:#?}");
+    }
+}
+
+#[test]
 fn the_file_of_calicos_documentation_is_well_and_without_it_the_veth_is_taken() {
     let conf = "host/etc/NetworkManager/conf.d/calico.conf";
     let finding = cali1(&[(conf, CALICO)]);

@@ -3,6 +3,8 @@
 //! A network between two nodes that drops IP protocol 4, or UDP of VXLAN, says so to nobody: BGP stands, and pods of other
 //! nodes are not reached. Of that, this node sees that it sends and never receives.
 
+use std::net::IpAddr;
+
 use serde_json::json;
 
 use super::cloud::Cloud;
@@ -62,15 +64,15 @@ fn look(evidence: &Evidence, path: &str, name: &str) -> Result<Carried, String> 
 pub(super) fn judge(facts: &Facts<'_>, cloud: Option<&Cloud>, twice: bool) -> Vec<Finding> {
     let used = NAMES.into_iter().filter_map(|name| {
         let link = facts.network.link(name)?;
-        let through = facts
-            .to_nodes()
-            .filter(|route| route.hops().any(|hop| hop.index == Some(link.index)))
-            .count();
-        (through > 0).then_some((link, through))
+        let mut hops = facts.to_nodes().filter_map(|route| {
+            route.hops().find(|hop| hop.index == Some(link.index)).map(|hop| hop.gateway)
+        });
+        // Of VXLAN it is the other node's own end of the tunnel.
+        let gateway = hops.next()?;
+        Some(Used { link, routes: 1 + hops.count(), gateway })
     });
-    let findings: Vec<Finding> = used
-        .map(|(link, routes)| tunnel(facts.network.evidence, link, routes, cloud, twice))
-        .collect();
+    let findings: Vec<Finding> =
+        used.map(|used| tunnel(facts.network.evidence, &used, cloud, twice)).collect();
     if findings.is_empty() {
         let summary = "no route of Calico's leads over IPIP or VXLAN";
         return vec![Finding::new(ID, Level::Skip, summary)];
@@ -78,13 +80,15 @@ pub(super) fn judge(facts: &Facts<'_>, cloud: Option<&Cloud>, twice: bool) -> Ve
     findings
 }
 
-fn tunnel(
-    evidence: &Evidence,
-    link: &Link,
+/// A tunnel through which routes lead, and the next hop of the first of them.
+struct Used<'a> {
+    link: &'a Link,
     routes: usize,
-    cloud: Option<&Cloud>,
-    twice: bool,
-) -> Finding {
+    gateway: Option<IpAddr>,
+}
+
+fn tunnel(evidence: &Evidence, used: &Used<'_>, cloud: Option<&Cloud>, twice: bool) -> Finding {
+    let Used { link, routes, gateway } = *used;
     let name = link.name.as_str();
     let is_external = link.detail.as_ref().and_then(|detail| detail.external) == Some(true);
     if is_external {
@@ -143,8 +147,18 @@ fn tunnel(
     };
     let warning = finding(
         Level::Warn,
-        format!("{seen}, though routes to other nodes lead through it: likely {what} is dropped on the way"),
-    )
+        format!(
+            "{seen}, though routes to other nodes lead through it: likely {what} is dropped on the way; what asks for no \
+             answer, as UDP may, looks the same"
+        ),
+    );
+    let warning = match gateway.filter(|_| name != "tunl0") {
+        Some(gateway) => warning.remedy(format!(
+            "ask for an answer: ping -c 3 {gateway}, the other end of the tunnel; if one comes, the way is open"
+        )),
+        None => warning,
+    };
+    let warning = warning
     .remedy(format!("on another node, see whether it arrives: tcpdump -ni any {filter}"))
     .remedy(format!(
         "let {what} pass between the nodes, in security groups and in firewalls of the nodes (calivet check firewall)"

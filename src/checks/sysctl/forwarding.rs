@@ -59,11 +59,18 @@ pub(super) fn ipv6(facts: &Facts) -> Finding {
         keys: &IPV6_KEYS,
         setting: "net.ipv6.conf.all.forwarding",
     };
-    let usage = uses_ipv6(&facts.dataplane);
-    if let Use::Unused(why) = usage {
-        return Finding::new(IPV6, Level::Skip, format!("no pod has IPv6 here: {why}"));
+    match uses_ipv6(&facts.dataplane) {
+        Use::Used(_) => judge(facts, &family),
+        Use::Unused(why) => Finding::new(IPV6, Level::Skip, format!("no pod has IPv6 here: {why}")),
+        Use::Open => {
+            let why = facts.dataplane.unread.as_deref().unwrap_or_default();
+            Finding::new(
+                IPV6,
+                Level::Unknown,
+                format!("whether pods have IPv6 is not known: {why}"),
+            )
+        }
     }
-    judge(facts, &family)
 }
 
 /// Whether pods have IPv6.
@@ -76,6 +83,8 @@ fn uses_ipv6(dataplane: &dataplane::Facts) -> Use {
     match (device, address) {
         (Some(link), _) => Use::Used(format!("{} is up", link.name())),
         (None, Some(value)) => Use::Used(format!("IP6 is {value}")),
+        (None, None) if dataplane.unread.is_some() => Use::Open,
+        (None, None) if !dataplane.has_felix => Use::Unused("no Felix runs".to_owned()),
         (None, None) => Use::Unused("calico-node was given no IPv6 address".to_owned()),
     }
 }
@@ -107,7 +116,12 @@ fn judge(facts: &Facts, family: &Family) -> Finding {
             )
             .remedy(format!("sudo sysctl -w {setting}=1"))
         }
-        Ok(0) => finding(Level::Info, format!("{setting} is 0; {by_felix}, and no Felix runs here")),
+        Ok(0) => match &facts.dataplane.unread {
+            Some(why) => finding(Level::Unknown, format!("{setting} is 0; {by_felix}, and {why}")),
+            None => {
+                finding(Level::Info, format!("{setting} is 0; {by_felix}, and no Felix runs here"))
+            }
+        },
         Ok(_) => match after {
             Tomorrow::Written { value: 0, place } if facts.has_felix() => finding(
                 Level::Warn,

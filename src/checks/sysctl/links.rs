@@ -239,6 +239,10 @@ pub(super) fn rp_filter(facts: &Facts) -> Finding {
 
 /// What Felix sets in eBPF mode (`felix/dataplane/linux/bpf_ep_mgr.go`).
 pub(super) fn ebpf(facts: &Facts) -> Finding {
+    if let Some(why) = &facts.dataplane.undecided {
+        let summary = format!("whether the eBPF dataplane is used is not known: {why}");
+        return Finding::new(EBPF, Level::Unknown, summary);
+    }
     if !facts.is_ebpf() {
         let why = match &facts.dataplane.dataplane {
             Some((_, why)) => why.as_str(),

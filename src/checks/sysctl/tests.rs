@@ -107,6 +107,13 @@ impl Host {
 }
 
 #[test]
+fn whether_pods_have_ipv6_is_not_known_where_felixs_environment_is_not() {
+    let level = |environment| Host { environment, ..Host::new() }.finding(IPV6).level;
+    assert_eq!(level(json!({"IP": "autodetect"})), Level::Skip);
+    assert_eq!(level(Value::Null), Level::Unknown);
+}
+
+#[test]
 fn a_healthy_node_gives_no_alarm() {
     for finding in Host::new().findings() {
         let expected = if finding.id == EBPF { Level::Skip } else { Level::Ok };

@@ -126,7 +126,10 @@ pub(super) fn modules(facts: &Facts) -> Finding {
 /// May Felix do what it has to?
 pub(super) fn capabilities(facts: &Facts) -> Finding {
     let Some(felix) = facts.node.agents().felix.process else {
-        return Finding::new(CAPABILITIES, Level::Skip, "no Felix runs here");
+        return match &facts.dataplane.unread {
+            Some(why) => Finding::new(CAPABILITIES, Level::Unknown, why.clone()),
+            None => Finding::new(CAPABILITIES, Level::Skip, "no Felix runs here"),
+        };
     };
     let path = format!("host/proc/{}/status", felix.pid);
     let held =

@@ -13,8 +13,13 @@ use crate::archive::reader::{Contents, Ending, Member};
 /// The most bytes kept of one entry.
 const MAX_ENTRY: u64 = 16 << 20;
 
+/// The same of the kernel's own tables that are longest, of which a bundle holds as much: some 250,000 routes. Checks
+/// rest on them whole or not at all.
+const MAX_TABLE: u64 = 64 << 20;
+const TABLES: [&str; 2] = ["network/routes.json", "netfilter/nftables.json"];
+
 /// The most bytes kept of all entries.
-const MAX_ALL: u64 = 128 << 20;
+const MAX_ALL: u64 = 192 << 20;
 
 /// The most bytes of paths that are kept, each with what a map needs for it.
 const MAX_PATHS: usize = 32 << 20;
@@ -27,6 +32,11 @@ const LOGS: &str = "logs/";
 
 /// What of them checks rest on: the kernel's log, and the names of pods.
 const READ_LOGS: [&str; 2] = ["logs/kernel.log", "logs/pods_listing"];
+
+/// The most bytes kept of the entry at a path.
+pub(super) fn most_kept(path: &str) -> u64 {
+    if TABLES.contains(&path) { MAX_TABLE } else { MAX_ENTRY }
+}
 
 /// A bundle that is being read.
 pub(super) struct Filling {
@@ -108,11 +118,12 @@ impl Filling {
             entry.lacking = Some((Outcome::Skipped, reason));
         } else {
             // The manifest is worth its room even where others took all.
-            let room = if is_manifest {
-                MAX_ENTRY
-            } else {
-                MAX_ENTRY.min(MAX_ALL - self.kept.min(MAX_ALL))
-            };
+            let most = most_kept(path);
+            let room = if is_manifest { most } else { most.min(MAX_ALL.saturating_sub(self.kept)) };
+            // At once, for to grow is to copy. What the archive says may be a lie: the room is not touched before it is
+            // filled.
+            let size = usize::try_from(member.size.min(room)).unwrap_or_default();
+            entry.bytes.reserve_exact(size.saturating_add(1));
             let read = data.take(room).read_to_end(&mut entry.bytes);
             let count = entry.bytes.len() as u64;
             self.kept += count;

@@ -169,19 +169,29 @@ fn a_large_entry_is_kept_in_part_and_says_so() {
 }
 
 #[test]
+fn the_routes_are_kept_as_long_as_a_node_tells_them() {
+    let long = vec![b' '; (64 << 20) + 1];
+    let bundle = open(&[("network/routes.json", &long[1..])]);
+    let reading = bundle.read(&named("network/routes.json"));
+    assert_eq!((reading.outcome, reading.bytes.len()), (Outcome::Ok, 64 << 20));
+    let bundle = open(&[("network/routes.json", &long)]);
+    assert_eq!(bundle.read(&named("network/routes.json")).outcome, Outcome::Truncated);
+}
+
+#[test]
 fn beyond_what_all_may_take_nothing_more_is_kept_but_the_manifest() {
     let large = vec![0; 15 << 20];
-    let names = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
+    let names: Vec<String> = ('a'..='n').map(String::from).collect();
     let mut entries: Vec<(&str, &[u8])> =
-        names.iter().map(|name| (*name, large.as_slice())).collect();
+        names.iter().map(|name| (name.as_str(), large.as_slice())).collect();
     let manifest = manifest(json!([]));
     entries.push(("manifest.json", &manifest));
     let bundle = open(&entries);
     let kept: usize = bundle.entries.values().map(|entry| entry.bytes.len()).sum();
-    assert_eq!(kept, (128 << 20) + manifest.len());
+    assert_eq!(kept, (192 << 20) + manifest.len());
     assert_eq!(
-        (outcome(&bundle, "7").0, outcome(&bundle, "9").0),
-        (Outcome::Ok, Outcome::Truncated)
+        (outcome(&bundle, "l").0, outcome(&bundle, "m").0, outcome(&bundle, "n").0),
+        (Outcome::Ok, Outcome::Truncated, Outcome::Truncated)
     );
     assert_eq!(bundle.node(), Some("node-1"));
 }
