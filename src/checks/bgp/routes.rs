@@ -154,8 +154,11 @@ fn told(status: &FamilyStatus, compared: &Compared<'_>) -> Finding {
     let troubles: Vec<_> = troubles.into_iter().filter(|(list, _, _)| !list.is_empty()).collect();
     if troubles.is_empty() {
         let level = if is_recovering { Level::Info } else { Level::Ok };
-        let summary =
-            format!("the kernel has the {from_peers} routes that {name} has from its peers");
+        let summary = match from_peers {
+            0 => format!("{name} has no route from its peers"),
+            1 => format!("the kernel has the route that {name} has from its peers"),
+            _ => format!("the kernel has the {from_peers} routes that {name} has from its peers"),
+        };
         return Finding::new(ID, level, summary).evidence(evidence);
     }
     let parts: Vec<String> = troubles
