@@ -11,18 +11,16 @@ use tokio::sync::{OnceCell, mpsc};
 use super::bird_socket::{Daemons, Question};
 use super::file::Wanted;
 use super::{
-    Artifact, Extent, Family, Listing, Outcome, Reading, Source, Tree, apart, certificates, clock,
-    command, credentials, datastore, dbus, enter, environment, file, filesystems, http, in_chunks,
-    kernel_log, logs, netlink, probe, process, sysctl, tree, xtables_lock,
+    Artifact, DEFAULT_MAX_BYTES, Extent, Family, Listing, Outcome, Reading, Source, Tree, apart,
+    certificates, clock, command, credentials, datastore, dbus, enter, environment, file,
+    filesystems, http, in_chunks, kernel_log, logs, netlink, probe, process, sysctl, tree,
+    xtables_lock,
 };
 use crate::bgp::looks;
 use crate::bird::configuration::{self, Configuration};
 use crate::bird::protocols::{self, Protocol};
 use crate::bird::reply;
 use crate::processes::{self, Agent, Process};
-
-/// Of a file of which no more is kept, reading takes microseconds.
-const SHORT: u64 = 4 << 10;
 
 /// A machine, or a folder that holds its file system.
 #[derive(Debug)]
@@ -75,7 +73,8 @@ impl Live {
             Source::File(path) => {
                 let path = PathBuf::from(path.as_ref());
                 let read = move |sink: &_| file::read(&root, &path, max_bytes, sink);
-                if max_bytes <= SHORT {
+                // Nearly all of them are the kernel's, or settings: a thread for each would take longer than to read it.
+                if max_bytes <= DEFAULT_MAX_BYTES {
                     apart::stream_short(limit, chunks, read).await
                 } else {
                     apart::stream(limit, chunks, read).await
