@@ -125,6 +125,13 @@ fn configuration(facts: &Facts<'_>, family: Family, status: &FamilyStatus) -> Fi
     const ID: &str = "bgp.configuration";
     let name = status.daemon;
     let Some(File { path, configuration, modified }) = facts.file(family) else {
+        if facts.lacks_file(family) {
+            let summary = format!(
+                "{name} has no file where Calico's is: /etc/calico/confd/config/{name}.cfg"
+            );
+            return Finding::new(ID, Level::Unknown, summary)
+                .remedy(format!("which one does it read? ps -o args -C {name}"));
+        }
         let summary = format!("the configuration of {name} could not be read");
         return Finding::new(ID, Level::Unknown, summary)
             .remedy("run calivet as root: the file is in the container of calico-node");

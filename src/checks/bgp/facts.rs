@@ -114,8 +114,18 @@ impl<'a> Facts<'a> {
 
     /// The file that the daemon of a family reads.
     pub(super) fn file(&self, family: Family) -> Option<&File> {
-        let index = usize::from(family == Family::Ipv6 && !self.is_one_daemon());
-        self.files[index].as_ref()
+        self.files[self.daemon(family)].as_ref()
+    }
+
+    /// Whether it was looked for in the daemon's own file system and is not there.
+    pub(super) fn lacks_file(&self, family: Family) -> bool {
+        let [contained, _] = FILES[self.daemon(family)];
+        self.evidence.get(contained).is_some_and(|it| it.outcome == Outcome::Missing)
+    }
+
+    /// Which daemon serves a family.
+    fn daemon(&self, family: Family) -> usize {
+        usize::from(family == Family::Ipv6 && !self.is_one_daemon())
     }
 
     /// How a session is configured.

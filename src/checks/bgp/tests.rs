@@ -96,6 +96,23 @@ fn of_recorded_answers_alone_nothing_is_certain_but_what_bird_did_itself() {
 }
 
 #[test]
+fn a_bird_without_calicos_file_is_not_for_root_to_read() {
+    let said = |outcome| {
+        let mut evidence = evidence(&[
+            ("bird/ipv4/show-status", STATUS),
+            ("bird/ipv4/show-protocols-all", PROTOCOLS),
+        ]);
+        evidence.insert("bird/ipv4/bird.cfg", Reading::failed(outcome, "x"));
+        let findings = findings(&evidence);
+        let finding = findings.iter().find(|finding| finding.id == "bgp.configuration").unwrap();
+        assert_eq!(finding.level, Level::Unknown);
+        finding.remedy.join("\n")
+    };
+    assert!(said(Outcome::Denied).contains("as root"));
+    assert!(!said(Outcome::Missing).contains("as root"));
+}
+
+#[test]
 fn no_password_of_a_configuration_is_shown() {
     let text = b"protocol bgp Node_10_0_0_6 { neighbor 10.0.0.6 as 64512; password \"s3cret-of-the-lab\"; }";
     let evidence = evidence(&[
