@@ -10,13 +10,14 @@ fn main() -> ExitCode {
     if let Some(code) = host::enter::run_in_if_asked(std::env::args_os()) {
         return code;
     }
-    host::address_space::spare();
     let mut tree =
         cli::tree(std::env::args_os().next().as_deref()).color(cli::color(std::env::args_os()));
     let cli = match cli::Cli::from_arg_matches(&tree.get_matches_mut()) {
         Ok(cli) => cli,
         Err(error) => error.format(&mut tree).exit(),
     };
+    let collects = matches!(cli.command, cli::Command::Node(cli::Node::Diags(_)));
+    host::address_space::spare(collects);
     output::log(&cli.options);
     match commands::run(&cli) {
         Ok(exit) => ExitCode::from(exit.code()),
