@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use memchr::memmem;
 
 use crate::checks::network::{
-    LOCAL, Leftovers, MAIN, Network, ROUTES, TUNNELS, by_index, is_block, is_calicos,
+    LOCAL, Leftovers, MAIN, Network, PROTO_BIRD, ROUTES, TUNNELS, by_index, is_block, is_calicos,
 };
 use crate::checks::tables::{self, Forwarding, Link, Neighbour, Route, Rule, Type};
 use crate::host::Evidence;
@@ -133,7 +133,16 @@ impl<'a> Facts<'a> {
                 && is_calicos(route)
                 && is_block(route.destination)
                 && !route.index.is_some_and(|index| self.pods.contains(&index))
+                && !self.is_a_links_own(route)
         })
+    }
+
+    /// Whether it is the network of a link that BIRD has by `protocol direct`: BIRD 2 exports that to the kernel, BIRD 1.6 does
+    /// not. No node is behind it.
+    fn is_a_links_own(&self, route: &Route) -> bool {
+        let is_on_link = |index: u32| !self.tunnels.contains(&index);
+        route.protocol == PROTO_BIRD
+            && route.hops().all(|hop| hop.gateway.is_none() && hop.index.is_some_and(is_on_link))
     }
 
     /// The ways that Calico has to pods here and elsewhere.

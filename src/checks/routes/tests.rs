@@ -107,6 +107,24 @@ fn ways_of_a_multipath_route_are_looked_at_one_by_one() {
 }
 
 #[test]
+fn a_links_own_network_that_bird_2_gives_back_to_the_kernel_is_no_block_of_pods() {
+    let remote = |index| {
+        let mut remote = route("10.65.1.0/26", 12, index);
+        remote["gateway"] = "10.0.0.2".into();
+        remote
+    };
+    let mut direct = route("10.0.0.0/24", 12, 2);
+    direct["metric"] = 32.into();
+    let mut prohibit = route("10.0.0.8/32", 3, 2);
+    prohibit["type"] = "prohibit".into();
+    let routes = [remote(2), direct, route("10.0.0.0/24", 2, 2), prohibit.clone()];
+    is(&node(&routes, &main_alone()), winners::FOREIGN, Level::Ok);
+    is(&node(&routes, &main_alone()), winners::BLACKHOLES, Level::Ok);
+    prohibit["destination"] = "10.65.1.8/32".into();
+    is(&node(&[remote(2), prohibit], &main_alone()), winners::BLACKHOLES, Level::Fail);
+}
+
+#[test]
 fn a_rule_of_a_vrf_and_one_to_networks_of_others_take_nothing() {
     let routes = [route("10.65.0.1/32", 3, 5), {
         let mut elsewhere = route("0.0.0.0/0", 3, 2);
