@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
+use crate::agreement::{Views, changes};
 use crate::lab::http::Http;
 use crate::lab::namespaces::Namespaces;
 use crate::root::Root;
@@ -113,26 +114,22 @@ fn a_bundle_with_pseudonyms_gives_the_same_levels() {
 fn health_that_hangs_is_unready_or_is_well_is_told() {
     let Some(namespaces) = Namespaces::with(&[]) else { return };
     let root = node();
+    let options = ["--timeout", "1s"];
+    let views = Views::inside(&namespaces, root.path()).with(&options);
     let health = || {
-        let mut command = namespaces.command(env!("CARGO_BIN_EXE_calivet"));
-        command.arg("--root").arg(root.path()).args([
-            "check",
-            "felix",
-            "-o",
-            "json",
-            "--timeout",
-            "1s",
-        ]);
-        findings(&run(&mut command).json(), "felix.health")[0].clone()
+        let report = views.report().unwrap();
+        (findings(&report, "felix.health")[0].clone(), views.levels(&report))
     };
-    let absent = health();
+    let (absent, without) = health();
     assert_eq!(
         (&absent["level"], &absent["evidence"]["endpoint"]),
         (&"fail".into(), &"absent".into())
     );
-    {
+    let well = {
         let felix = Http::start(&namespaces, 9099);
-        assert_eq!(health()["level"], "ok");
+        let (finding, well) = health();
+        assert_eq!(finding["level"], "ok");
+        assert!(changes(&well, &without).iter().eq(["felix.health fail"]), "{without:?}");
         felix.answer(
             503,
             "+------------------+---------+----------------+---------------------+---------+\n\
@@ -141,7 +138,7 @@ fn health_that_hangs_is_unready_or_is_well_is_told() {
              | CalculationGraph | 30s     | reporting live | reporting non-ready | waiting |\n\
              +------------------+---------+----------------+---------------------+---------+\n",
         );
-        let unready = health();
+        let (unready, levels) = health();
         assert_eq!(
             (&unready["level"], &unready["evidence"]["ready"]),
             (&"fail".into(), &false.into())
@@ -151,7 +148,9 @@ fn health_that_hangs_is_unready_or_is_well_is_told() {
             summary.contains("CalculationGraph reporting non-ready (waiting): it waits for"),
             "{summary}"
         );
-    }
+        assert!(changes(&well, &levels).iter().eq(["felix.health fail"]), "{levels:?}");
+        well
+    };
     let silent = std::thread::scope(|scope| {
         let bind = || {
             namespaces.enter_network();
@@ -159,8 +158,9 @@ fn health_that_hangs_is_unready_or_is_well_is_told() {
         };
         scope.spawn(bind).join().unwrap()
     });
-    let hung = health();
+    let (hung, levels) = health();
     assert_eq!((&hung["level"], &hung["evidence"]["endpoint"]), (&"fail".into(), &"hangs".into()));
+    assert!(changes(&well, &levels).iter().eq(["felix.health fail"]), "{levels:?}");
     drop(silent);
 }
 
@@ -168,49 +168,48 @@ fn health_that_hangs_is_unready_or_is_well_is_told() {
 fn metrics_that_show_trouble_are_told() {
     let Some(namespaces) = Namespaces::with(&[]) else { return };
     let root = node();
+    let views = Views::inside(&namespaces, root.path());
     let served = Http::start(&namespaces, 9091);
+    served.answer(
+        200,
+        "# TYPE felix_resync_state gauge\nfelix_resync_state 3\nfelix_ipset_errors 0\n",
+    );
+    let well = views.levels(&views.report().unwrap());
     served.answer(
         200,
         "# TYPE felix_resync_state gauge\nfelix_resync_state 2\nfelix_ipset_errors 4\n",
     );
-    let mut command = namespaces.command(env!("CARGO_BIN_EXE_calivet"));
-    command.arg("--root").arg(root.path()).args([
-        "check",
-        "felix",
-        "-o",
-        "json",
-        "--timeout",
-        "2s",
-    ]);
-    let report = run(&mut command).json();
+    let report = views.report().unwrap();
     let metrics: Vec<_> = findings(&report, "felix.metrics")
         .iter()
         .map(|it| it["evidence"]["metric"].clone())
         .collect();
     assert_eq!(metrics, ["felix_resync_state", "felix_ipset_errors"]);
+    let changed = changes(&well, &views.levels(&report));
+    assert!(changed.iter().eq(["felix.metrics fail warn"]), "{changed:?}");
 }
 
 #[test]
 fn the_dataplane_and_the_overlay_are_those_that_the_kernel_has() {
     let Some(namespaces) = Namespaces::with(&["nft", "ip"]) else { return };
+    namespaces.without_ipv6();
     namespaces.run(
         "nft add table ip calico && nft add chain ip calico filter-cali-FORWARD\n\
          ip link add vxlan.calico type veth peer name far && ip link set vxlan.calico up",
     );
     let root = node().file("/proc/modules", "nf_tables 327680 0 - Live 0x0000000000000000\n");
-    let mode = || {
-        let mut command = namespaces.command(env!("CARGO_BIN_EXE_calivet"));
-        command.arg("--root").arg(root.path()).args(["check", "felix", "-o", "json"]);
-        findings(&run(&mut command).json(), "felix.mode")[0].clone()
-    };
-    let seen = mode();
+    let views = Views::inside(&namespaces, root.path());
+    let report = views.report().unwrap();
+    let well = views.levels(&report);
+    let seen = findings(&report, "felix.mode")[0];
     assert_eq!(
         (&seen["level"], &seen["summary"]),
         (&"ok".into(), &"dataplane nftables, VXLAN".into())
     );
-    // What iptables-nft leaves looks like this.
+    // What iptables-nft leaves looks like this, and so does a Calico that uses both.
     namespaces.run("nft add table ip filter && nft add chain ip filter cali-FORWARD");
-    assert_eq!(mode()["level"], "warn");
+    let changed = changes(&well, &views.levels(&views.report().unwrap()));
+    assert!(changed.iter().eq(["felix.mode warn", "firewall.backend fail"]), "{changed:?}");
 }
 
 /// What a pod that may write to a log of Calico's could put there.

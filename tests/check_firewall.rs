@@ -1,12 +1,12 @@
-//! `calivet check firewall`: real rules of both back ends in namespaces, live and from a bundle of the same.
+//! `calivet check firewall`: real rules of both back ends in namespaces, live, beneath `--root` and from a bundle of the same.
 
-use std::collections::BTreeMap;
-use std::process::Command;
+use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use crate::agreement::{Levels, Views, changes};
 use crate::lab::namespaces::Namespaces;
-use crate::run::run;
+use crate::run::finding;
 
 const TOOLS: &[&str] = &["iptables-legacy", "iptables-nft", "nft", "flock"];
 
@@ -56,46 +56,18 @@ NFT
     )
 }
 
-/// Findings by id, of which no level is `ok` or `skip`.
-pub(crate) fn trouble(report: &Value) -> BTreeMap<String, (String, String)> {
-    let text = |value: &Value| value.as_str().unwrap().to_owned();
+/// The ids of the findings about the rules that are neither `ok` nor `skip`.
+pub(crate) fn trouble(report: &Value) -> Vec<&str> {
     let findings = report["findings"].as_array().unwrap().iter();
     findings
+        .filter(|finding| finding["check"] == "firewall")
         .filter(|finding| finding["level"] != "ok" && finding["level"] != "skip")
-        .map(|finding| (text(&finding["id"]), (text(&finding["level"]), text(&finding["summary"]))))
+        .map(|finding| finding["id"].as_str().unwrap())
         .collect()
 }
 
-pub(crate) fn live(namespaces: &Namespaces) -> Value {
-    let mut command = namespaces.command(env!("CARGO_BIN_EXE_calivet"));
-    run(command.args(["check", "firewall", "-o", "json"])).json()
-}
-
-/// What a bundle of the node says, and what it said when it was made.
-pub(crate) fn bundled(namespaces: &Namespaces) -> (Value, Value) {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("b.tar.gz");
-    let mut diags = namespaces.command(env!("CARGO_BIN_EXE_calivet"));
-    diags.args(["node", "diags", "-q", "--timeout", "10s", "--skip", "logs", "--output-file"]);
-    let written = run(diags.arg(&path));
-    assert!(written.status <= 1, "{written:?}");
-    let from = || {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_calivet"));
-        command.arg("--from").arg(&path);
-        command
-    };
-    let judged = run(from().args(["check", "firewall", "-o", "json"])).json();
-    let unpacked = Command::new("tar")
-        .args(["xzOf"])
-        .arg(&path)
-        .arg("diagnostics/findings.json")
-        .output()
-        .unwrap();
-    let said: Value = serde_json::from_slice(&unpacked.stdout).unwrap();
-    let of_firewall = said["findings"].as_array().unwrap().iter();
-    let of_firewall = of_firewall.filter(|finding| finding["check"] == "firewall").cloned();
-    (judged["findings"].clone(), of_firewall.collect())
-}
+/// What follows of a kube-proxy that is there: that the two use the same mode is no longer left out.
+const KUBE_PROXY: (&str, &str, &str) = ("firewall.kube-proxy", "ok", "");
 
 /// The faults: what is done to a node, and which findings it makes: id, level, and words of the summary.
 #[test]
@@ -118,11 +90,14 @@ fn each_fault_of_the_rules_is_found_and_nothing_else() {
         (
             "kube-proxy in the other",
             format!("{nft}iptables-legacy -t nat -N KUBE-SERVICES\n"),
-            &[(
-                "firewall.backend",
-                "warn",
-                "Calico uses iptables-nft and kube-proxy iptables-legacy",
-            )],
+            &[
+                (
+                    "firewall.backend",
+                    "warn",
+                    "Calico uses iptables-nft and kube-proxy iptables-legacy",
+                ),
+                KUBE_PROXY,
+            ],
         ),
         (
             "the kubelet's hint",
@@ -153,7 +128,7 @@ fn each_fault_of_the_rules_is_found_and_nothing_else() {
             format!(
                 "{nft}iptables-nft -N KUBE-FORWARD\niptables-nft -A KUBE-FORWARD -m mark --mark 0x4000 -j ACCEPT\niptables-nft -I FORWARD -j KUBE-FORWARD\n"
             ),
-            &[],
+            &[KUBE_PROXY],
         ),
         (
             "a REJECT before all",
@@ -222,11 +197,15 @@ fn each_fault_of_the_rules_is_found_and_nothing_else() {
         (
             "a pod without chains",
             format!("{nft}ip link add cali2 type veth peer name pod2\nip link set cali2 up\n"),
-            &[(
-                "firewall.chains",
-                "warn",
-                "1 of 2 pods' links have no chains of Felix's, cali2 first",
-            )],
+            &[
+                (
+                    "firewall.chains",
+                    "warn",
+                    "1 of 2 pods' links have no chains of Felix's, cali2 first",
+                ),
+                // Felix has not done anything for that pod.
+                ("routes.pods", "fail", ""),
+            ],
         ),
         (
             "nftables mode, and kube-proxy uses iptables",
@@ -248,7 +227,10 @@ fn each_fault_of_the_rules_is_found_and_nothing_else() {
         ),
         (
             "the lock is held",
-            format!("{nft}flock /run/xtables.lock sleep 60 >/dev/null 2>&1 &\nsleep 0.2\n"),
+            format!(
+                "{nft}flock /run/xtables.lock sleep 600 >/dev/null 2>&1 &\n\
+                 while flock --nonblock /run/xtables.lock true; do sleep 0.02; done\n"
+            ),
             &[("firewall.lock", "warn", "has held /run/xtables.lock for")],
         ),
         (
@@ -259,33 +241,43 @@ fn each_fault_of_the_rules_is_found_and_nothing_else() {
             &[("firewall.rules", "warn", "(20007 of iptables-legacy), 20001 of them of others")],
         ),
     ];
+    // The first of them are well; each other is one of these to which something was done.
+    let mut well: Vec<(&str, Levels)> = Vec::new();
     for (name, script, expected) in faults {
         let namespaces = Namespaces::with(TOOLS).unwrap();
+        namespaces.without_ipv6();
         namespaces.run(script);
-        let found = trouble(&live(&namespaces));
-        let ids: Vec<&str> = found.keys().map(String::as_str).collect();
-        let mut wanted: Vec<&str> = expected.iter().map(|(id, ..)| *id).collect();
-        wanted.sort_unstable();
-        assert_eq!(ids, wanted, "{name}: {found:#?}");
-        for (id, level, words) in *expected {
-            let (found_level, summary) = &found[*id];
-            assert_eq!(found_level, level, "{name}: {summary}");
-            assert!(summary.contains(words), "{name}: {summary}");
+        let views = Views::of(&namespaces);
+        let report = views.report().unwrap_or_else(|differs| panic!("{name}: {differs}"));
+        let levels = views.levels(&report);
+        let Some((_, before)) = well.iter().find(|(well, _)| script.starts_with(well)) else {
+            assert_eq!((trouble(&report), expected.len()), (vec![], 0), "{name}");
+            well.push((script.as_str(), levels));
+            continue;
+        };
+        let changed = changes(before, &levels);
+        let wanted: BTreeSet<String> =
+            expected.iter().map(|(id, level, _)| format!("{id} {level}")).collect();
+        assert_eq!(changed, wanted, "{name}: {report:#}");
+        for (id, _, words) in *expected {
+            let finding = finding(&report, id);
+            assert!(finding["summary"].as_str().unwrap().contains(words), "{name}: {finding:#}");
         }
     }
+    assert_eq!(well.len(), 3);
 }
 
 #[test]
-fn a_bundle_gives_the_findings_of_the_node() {
+fn of_several_faults_each_is_found() {
     let Some(namespaces) = Namespaces::with(TOOLS) else { return };
     let nft = node("iptables-nft");
+    namespaces.without_ipv6();
     namespaces.run(&format!(
         "{nft}{}iptables-legacy -P FORWARD DROP\niptables-nft -I FORWARD -s 192.0.2.0/24 -j DROP\n",
         firewalld("")
     ));
-    let (judged, said) = bundled(&namespaces);
-    assert_eq!(judged, said);
-    assert_eq!(judged, live(&namespaces)["findings"]);
-    let failed = judged.as_array().unwrap().iter().filter(|it| it["level"] == "fail").count();
-    assert_eq!(failed, 2, "{judged:#}");
+    let report = Views::of(&namespaces).report().unwrap();
+    let failed = report["findings"].as_array().unwrap().iter();
+    let failed = failed.filter(|it| it["check"] == "firewall" && it["level"] == "fail");
+    assert_eq!(failed.count(), 2, "{report:#}");
 }

@@ -2,11 +2,13 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
-use tempfile::TempDir;
 
+use crate::agreement::{Levels, Views, changes};
+use crate::lab::namespaces::Namespaces;
 use crate::root::Root;
 use crate::run::{Run, finding, run};
 
@@ -33,32 +35,22 @@ fn level(report: &Value, id: &str) -> String {
     finding(report, id)["level"].as_str().unwrap().to_owned()
 }
 
-/// Judges the root live, and from a bundle of it, which must find the same as when it was made.
+/// What all checks find on a host, the same live, beneath `--root` and from a bundle; and their levels.
 #[track_caller]
-fn live_and_bundled(root: &Root, subject: &str) -> Value {
-    let live = check(root, subject);
-    assert_eq!(live.stderr, "", "{live:?}");
-    let folder = TempDir::new().unwrap();
-    let archive = folder.path().join("b.tar.gz");
-    let diags = run(calivet()
-        .arg("--root")
-        .arg(root.path())
-        .args(["node", "diags", "-q", "--output-file"])
-        .arg(&archive));
-    assert!(diags.status <= 1, "{diags:?}");
-    let from = run(calivet().arg("--from").arg(&archive).args(["check", subject, "-o", "json"]));
-    let (live, from) = (live.json(), from.json());
-    let told = |report: &Value| -> Vec<(String, String)> {
-        let findings = report["findings"].as_array().unwrap().iter();
-        // What is free on a disk, and how long a program waits, differs from one moment to the next.
-        findings.map(|it| (it["id"].to_string(), it["level"].to_string())).collect()
-    };
-    assert_eq!(told(&live), told(&from), "{subject}");
-    let text =
-        run(Command::new("sh").args(["-c", "gzip -dc \"$0\" | tr -d '\\000'"]).arg(&archive))
-            .stdout;
-    assert!(!text.contains(KEY_BODY), "a key is in the bundle");
-    live
+fn looked_at(namespaces: &Namespaces, root: &Root) -> (Value, Levels) {
+    let views = Views::inside(namespaces, root.path());
+    let report = views.report().unwrap();
+    let mut unpacked = Command::new("sh");
+    unpacked.args(["-c", "gzip -dc \"$0\" | tr -d '\\000'"]).arg(views.bundle());
+    assert!(!run(&mut unpacked).stdout.contains(KEY_BODY), "a key is in the bundle");
+    let levels = views.levels(&report);
+    (report, levels)
+}
+
+/// Asserts that these levels and nothing else have changed.
+#[track_caller]
+fn only(before: &Levels, after: &Levels, expected: &[&str]) {
+    assert_eq!(changes(before, after).iter().collect::<Vec<_>>(), expected);
 }
 
 /// A node on which all certificates hold, each at its usual place.
@@ -98,7 +90,8 @@ const IDS: [&str; 4] = [
 
 #[test]
 fn certificates_that_hold_are_found_wherever_they_are_used() {
-    let report = live_and_bundled(&certified(), "certificates");
+    let Some(namespaces) = Namespaces::with(&[]) else { return };
+    let (report, _) = looked_at(&namespaces, &certified());
     for id in IDS {
         assert_eq!(level(&report, id), "ok", "{report}");
     }
@@ -115,17 +108,16 @@ fn certificates_that_hold_are_found_wherever_they_are_used() {
 
 #[test]
 fn the_one_that_has_expired_is_named_and_no_other_finding_changes() {
+    let Some(namespaces) = Namespaces::with(&[]) else { return };
+    let (_, well) = looked_at(&namespaces, &certified());
     for (at, id) in [
         ("/proc/412/root/certs/own.crt", IDS[0]),
         ("/var/lib/kubelet/pki/own.pem", IDS[2]),
         ("/etc/calico/own.crt", IDS[3]),
     ] {
-        let report =
-            live_and_bundled(&certified().file(at, format!("{EXPIRED}{KEY}")), "certificates");
-        for other in IDS {
-            let expected = if other == id { "fail" } else { "ok" };
-            assert_eq!(level(&report, other), expected, "{at}: {report}");
-        }
+        let root = certified().file(at, format!("{EXPIRED}{KEY}"));
+        let (report, levels) = looked_at(&namespaces, &root);
+        only(&well, &levels, &[&format!("{id} fail")]);
         let summary = finding(&report, id)["summary"].as_str().unwrap();
         assert!(summary.contains("CN=typha-client expired on 2026-01-01 00:00 UTC"), "{summary}");
     }
@@ -133,12 +125,15 @@ fn the_one_that_has_expired_is_named_and_no_other_finding_changes() {
 
 #[test]
 fn a_certificate_that_a_setting_names_and_that_is_not_there_fails() {
+    let Some(namespaces) = Namespaces::with(&[]) else { return };
     let root = certified();
     fs::remove_file(root.at("/proc/412/root/certs/own.crt")).unwrap();
-    let report = live_and_bundled(&root, "certificates");
+    let (report, _) = looked_at(&namespaces, &root);
     assert_eq!(level(&report, IDS[0]), "fail");
-    let report = live_and_bundled(&Root::new(), "certificates");
-    assert_eq!(IDS.map(|id| level(&report, id)), ["skip"; 4]);
+    let (_, levels) = looked_at(&namespaces, &Root::new());
+    for id in IDS {
+        assert!(levels[id].iter().eq(["skip"]), "{id}: {levels:?}");
+    }
 }
 
 #[test]
@@ -176,31 +171,39 @@ fn dated(root: &Root, path: &str, when: &str) {
 
 #[test]
 fn a_clock_that_was_set_lately_is_well_and_one_that_nobody_keeps_is_warned_of() {
+    let Some(namespaces) = Namespaces::with(&[]) else { return };
     let root = timely();
-    let report = live_and_bundled(&root, "time");
+    let (report, well) = looked_at(&namespaces, &root);
     let told = ["time.synchronised", "time.hardware-clock", "time.future", "time.zone"]
         .map(|id| level(&report, id));
     assert_eq!(told, ["ok", "skip", "ok", "ok"], "{report}");
     dated(&root, "/run/systemd/timesync/synchronized", "3 days ago");
-    assert_eq!(level(&live_and_bundled(&root, "time"), "time.synchronised"), "unknown");
-    let nobody = Root::new().process(1, &["/sbin/init"]);
-    assert_eq!(level(&live_and_bundled(&nobody, "time"), "time.synchronised"), "warn");
+    let (_, levels) = looked_at(&namespaces, &root);
+    only(&well, &levels, &["time.synchronised unknown"]);
+    fs::remove_dir_all(root.at("/proc/300")).unwrap();
+    let (_, levels) = looked_at(&namespaces, &root);
+    only(&well, &levels, &["time.synchronised warn"]);
 }
 
 #[test]
 fn a_file_of_tomorrow_and_a_hardware_clock_of_another_time_are_told() {
-    let root = timely().file("/sys/class/rtc/rtc0/since_epoch", "1000000000\n");
+    let Some(namespaces) = Namespaces::with(&[]) else { return };
+    let root = timely();
+    let (_, well) = looked_at(&namespaces, &root);
     dated(&root, "/var/lib/calico/nodename", "tomorrow");
-    let report = live_and_bundled(&root, "time");
-    assert_eq!(level(&report, "time.future"), "warn");
+    let (report, levels) = looked_at(&namespaces, &root);
+    only(&well, &levels, &["time.future warn"]);
     let ahead = &finding(&report, "time.future")["evidence"]["ahead"];
     assert_eq!(ahead[0]["what"], "/var/lib/calico/nodename");
     // Which rest of a quarter of an hour is left depends on the moment; a clock of 2001 is seldom right by chance.
+    let root = root.file("/sys/class/rtc/rtc0/since_epoch", "1000000000\n");
+    let report = check(&root, "time").json();
     assert!(finding(&report, "time.hardware-clock")["evidence"]["aheadSeconds"].is_number());
 }
 
 #[test]
 fn a_node_that_runs_out_of_memory_and_waits_fails_and_only_that_changes() {
+    let Some(namespaces) = Namespaces::with(&[]) else { return };
     let pressure = "some avg10=0.00 avg60=0.00 avg300=0.00 total=0\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=0\n";
     let well = || {
         Root::new()
@@ -212,44 +215,42 @@ fn a_node_that_runs_out_of_memory_and_waits_fails_and_only_that_changes() {
             .file("/var/log/calico/cni/cni.log", "x\n")
     };
     let ids = ["disk.pressure", "disk.memory", "disk.oom-kills", "disk.logs"];
-    let report = live_and_bundled(&well(), "disk");
+    let (report, before) = looked_at(&namespaces, &well());
     assert_eq!(ids.map(|id| level(&report, id)), ["ok"; 4], "{report}");
     let ill =
         well().file("/proc/meminfo", "MemTotal:  8000000 kB\nMemAvailable:  50000 kB\n").file(
             "/proc/pressure/memory",
             pressure.replace("full avg10=0.00 avg60=0.00", "full avg10=0.00 avg60=55.00"),
         );
-    let report = live_and_bundled(&ill, "disk");
-    assert_eq!(ids.map(|id| level(&report, id)), ["warn", "fail", "ok", "ok"], "{report}");
+    let (_, after) = looked_at(&namespaces, &ill);
+    only(&before, &after, &["disk.memory fail", "disk.pressure warn"]);
     let log = well();
     fs::File::create(log.at("/var/log/calico/felix.log")).unwrap().set_len(600 << 20).unwrap();
     let report = check(&log, "disk").json();
     assert_eq!(level(&report, "disk.logs"), "warn", "{report}");
 }
 
-/// A file system of a few blocks, full, and one that is mounted read-only, in a mount namespace that goes with the shell.
+/// A file system of a few blocks, full, and one that is mounted read-only, on a host in memory that goes with the namespaces.
 #[test]
 fn a_full_and_a_read_only_file_system_are_told_by_their_paths() {
+    let Some(namespaces) = Namespaces::with(&[]) else { return };
     let root = Root::new();
     fs::create_dir_all(root.at("/var/lib/calico")).unwrap();
     fs::create_dir_all(root.at("/var/log/calico")).unwrap();
-    let script = "set -e\n\
-        mount -t tmpfs -o size=64k,nr_inodes=64 calivet-test \"$1/var/log/calico\"\n\
-        mount -t tmpfs -o ro calivet-test \"$1/var/lib/calico\"\n\
-        mkdir -p \"$1/proc/self\"; cp /proc/self/mountinfo \"$1/proc/self/mountinfo\"\n\
-        head -c 65536 /dev/zero >\"$1/var/log/calico/full\" || true\n\
-        \"$2\" --root \"$1\" check disk -o json || true\n";
-    let told = run(Command::new("unshare")
-        .args(["--mount", "sh", "-c", script, "sh"])
-        .arg(root.path())
-        .arg(env!("CARGO_BIN_EXE_calivet")));
-    if told.stdout.is_empty() {
-        assert!(std::env::var("CALIVET_TEST_LAB").is_err(), "{told:?}");
-        eprintln!("skipped: no mount namespace can be made here: {}", told.stderr);
-        return;
-    }
-    let report = told.json();
-    assert_eq!(level(&report, "disk.space"), "fail", "{report}");
+    namespaces.run(&format!("cp -a '{}' /run/node", root.path().display()));
+    let views = Views::inside(&namespaces, Path::new("/run/node")).on_its_own();
+    let mounted =
+        "mkdir -p /run/node/proc/self\ncp /proc/self/mountinfo /run/node/proc/self/mountinfo\n";
+    namespaces.run(mounted);
+    let well = views.levels(&views.report().unwrap());
+    namespaces.run(&format!(
+        "cd /run/node\n\
+         mount -t tmpfs -o size=64k,nr_inodes=64 calivet-test var/log/calico\n\
+         mount -t tmpfs -o ro calivet-test var/lib/calico\n\
+         head -c 65536 /dev/zero >var/log/calico/full || true\n{mounted}"
+    ));
+    let report = views.report().unwrap();
+    only(&well, &views.levels(&report), &["disk.read-only fail", "disk.space fail"]);
     let summary = finding(&report, "disk.space")["summary"].as_str().unwrap();
     assert!(summary.starts_with("on /var/log/calico 0 B of 64.0 KiB are free"), "{summary}");
     assert_eq!(

@@ -1,10 +1,12 @@
 //! `calivet check system` and `check sysctl` beside the kernel: its own configuration, settings in network namespaces, fake
 //! roots, bundles.
 
+use std::collections::BTreeSet;
 use std::process::Command;
 
 use serde_json::{Value, json};
 
+use crate::agreement::{Views, changes};
 use crate::lab::namespaces::Namespaces;
 use crate::root::Root;
 use crate::run::{Run, finding, run};
@@ -134,6 +136,7 @@ ip link set vxlan.calico up
 
 fn lab() -> Option<Namespaces> {
     let namespaces = Namespaces::with(&["ip"])?;
+    namespaces.without_ipv6();
     namespaces.run(NETWORK);
     felix(&namespaces, "");
     Some(namespaces)
@@ -144,69 +147,46 @@ fn sysctl(namespaces: &Namespaces, arguments: &[&str]) -> Run {
     run(command.args(["check", "sysctl", "-o", "json"]).args(arguments))
 }
 
-/// Id and level of each finding.
-fn levels(report: &Value) -> Vec<(String, String)> {
-    let text = |value: &Value| value.as_str().unwrap().to_owned();
-    let findings = report["findings"].as_array().unwrap().iter();
-    findings.map(|finding| (text(&finding["id"]), text(&finding["level"]))).collect()
-}
-
 #[test]
 fn faults_in_a_namespaces_settings_are_found_one_by_one_live_and_from_a_bundle() {
     let Some(namespaces) = lab() else { return };
-    let folder = tempfile::tempdir().unwrap();
-    let healthy = levels(&sysctl(&namespaces, &[]).json());
-    for (_, level) in &healthy {
-        assert!(level == "ok" || level == "skip", "{healthy:?}");
+    let views = Views::of(&namespaces);
+    let levels = || views.levels(&views.report().unwrap());
+    let healthy = levels();
+    for (id, levels) in healthy.iter().filter(|(id, _)| id.starts_with("sysctl.")) {
+        assert!(levels.iter().all(|level| level == "ok" || level == "skip"), "{id}: {levels:?}");
     }
     let conf = "/proc/sys/net/ipv4/conf";
-    for (number, (file, value, id, level)) in [
-        ("/proc/sys/net/ipv4/ip_forward".to_owned(), 0, "sysctl.ipv4-forwarding", "fail"),
-        (format!("{conf}/up1/forwarding"), 0, "sysctl.ipv4-forwarding", "fail"),
-        (format!("{conf}/cali00000000000/proxy_arp"), 0, "sysctl.pod-links", "fail"),
-        (format!("{conf}/cali00000000001/route_localnet"), 0, "sysctl.pod-links", "warn"),
-        (format!("{conf}/up0/arp_ignore"), 8, "sysctl.arp", "fail"),
-    ]
-    .into_iter()
-    .enumerate()
-    {
+    for (file, value, expected) in [
+        // The kernel takes it from each link.
+        (
+            "/proc/sys/net/ipv4/ip_forward".to_owned(),
+            0,
+            &["sysctl.ipv4-forwarding fail", "sysctl.pod-links fail"][..],
+        ),
+        (format!("{conf}/up1/forwarding"), 0, &["sysctl.ipv4-forwarding fail"]),
+        (format!("{conf}/cali00000000000/proxy_arp"), 0, &["sysctl.pod-links fail"]),
+        (format!("{conf}/cali00000000001/route_localnet"), 0, &["sysctl.pod-links warn"]),
+        (format!("{conf}/up0/arp_ignore"), 8, &["sysctl.arp fail"]),
+    ] {
         let before = namespaces.run(&format!("cat {file}; echo {value} >{file}"));
-        let run = sysctl(&namespaces, &[]);
-        let report = run.json();
-        let changed: Vec<_> =
-            levels(&report).into_iter().filter(|level| !healthy.contains(level)).collect();
-        // Without forwarding, the kernel takes it from each link.
-        let is_for_all = file.ends_with("ip_forward");
-        assert!(changed.contains(&(id.to_owned(), level.to_owned())), "{file}: {report}");
-        assert!(changed.len() == 1 || is_for_all, "{file}: {changed:?}");
-        assert_eq!(run.status, i32::from(level == "fail"), "{file}");
-
-        let bundle = folder.path().join(format!("{number}.tar.gz"));
-        let mut command = namespaces.command(env!("CARGO_BIN_EXE_calivet"));
-        command.args(["node", "diags", "-q", "--only", "kernel,network,system,felix"]);
-        let collected = crate::run::run(command.arg("--output-file").arg(&bundle));
-        assert!(bundle.exists(), "{collected:?}");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_calivet"));
-        command.arg("--from").arg(&bundle).args(["check", "sysctl", "-o", "json"]);
-        assert_eq!(crate::run::run(&mut command).json()["findings"], report["findings"]);
-
+        let changed = changes(&healthy, &levels());
+        assert_eq!(changed.iter().collect::<Vec<_>>(), expected, "{file}");
         namespaces.run(&format!("echo {} >{file}", before.trim()));
         namespaces.run(&format!(
             "for link in up0 up1 vxlan.calico cali00000000000 cali00000000001; do echo 1 >{conf}/$link/forwarding; done"
         ));
     }
-    assert_eq!(levels(&sysctl(&namespaces, &[]).json()), healthy);
+    assert_eq!(changes(&healthy, &levels()), BTreeSet::new());
 }
 
 #[test]
 fn packets_that_the_reverse_path_filter_drops_are_counted() {
     let Some(namespaces) = lab() else { return };
-    let strict = |namespaces: &Namespaces| {
-        let report = sysctl(namespaces, &[]).json();
-        finding(&report, "sysctl.rp-filter").clone()
-    };
+    let views = Views::of(&namespaces);
     namespaces.run("echo 1 >/proc/sys/net/ipv4/conf/up0/rp_filter");
-    let before = strict(&namespaces);
+    let report = views.report().unwrap();
+    let (healthy, before) = (views.levels(&report), finding(&report, "sysctl.rp-filter"));
     assert_eq!((&before["level"], &before["evidence"]["dropped"]), (&json!("ok"), &json!(0)));
     assert_eq!(before["evidence"]["strict"], json!(["up0"]));
     // From an address that is behind the other uplink.
@@ -216,14 +196,20 @@ fn packets_that_the_reverse_path_filter_drops_are_counted() {
          ip -n other route add 10.0.0.0/24 dev there0 src 10.1.0.9\n\
          ip -n other neighbour add 10.0.0.1 lladdr $mac dev there0\n\
          ip netns exec other bash -c 'for n in 1 2 3; do echo x >/dev/udp/10.0.0.1/9; done'\n\
-         sleep 0.2",
+         dropped() {\n\
+             awk '$1 == \"TcpExt:\" && !known { for (n = 2; n <= NF; n++) name[n] = $n; known = 1; next }\n\
+                 $1 == \"TcpExt:\" { for (n = 2; n <= NF; n++) if (name[n] == \"IPReversePathFilter\") print $n }' /proc/net/netstat\n\
+         }\n\
+         until [[ $(dropped) == 3 ]]; do sleep 0.02; done",
     );
-    let after = strict(&namespaces);
-    assert_eq!(after["level"], "warn", "{after}");
-    assert_eq!(after["evidence"]["dropped"], 3, "{after}");
+    let report = views.report().unwrap();
+    let changed = changes(&healthy, &views.levels(&report));
+    assert_eq!(changed.iter().collect::<Vec<_>>(), ["sysctl.rp-filter warn"], "{report:#}");
+    assert_eq!(finding(&report, "sysctl.rp-filter")["evidence"]["dropped"], 3, "{report:#}");
     // The setting for all is the greater one, and lets them pass.
     namespaces.run("echo 2 >/proc/sys/net/ipv4/conf/all/rp_filter");
-    let loose = strict(&namespaces);
+    let report = sysctl(&namespaces, &[]).json();
+    let loose = finding(&report, "sysctl.rp-filter");
     assert_eq!(
         (&loose["level"], &loose["evidence"]["effective"]["up0"]),
         (&json!("ok"), &json!(2))
@@ -260,19 +246,21 @@ fn the_fix_has_the_namespace_forward_now_and_after_a_boot() {
 #[test]
 fn ebpf_wants_settings_of_its_own() {
     let Some(namespaces) = Namespaces::with(&["ip"]) else { return };
+    namespaces.without_ipv6();
     namespaces.run(NETWORK);
     felix(&namespaces, "FELIX_BPFENABLED=true");
-    let level = |id: &str| {
-        let report = sysctl(&namespaces, &[]).json();
-        finding(&report, id)["level"].as_str().unwrap().to_owned()
-    };
-    assert_eq!(level("sysctl.ebpf"), "warn");
+    let views = Views::of(&namespaces);
+    let levels = || views.levels(&views.report().unwrap());
+    let faulty = levels();
     namespaces
         .run("for link in up0 up1; do echo 1 >/proc/sys/net/ipv4/conf/$link/accept_local; done");
-    assert_eq!(level("sysctl.ebpf"), "ok");
-    assert_eq!(level("sysctl.rp-filter"), "ok");
+    let healthy = levels();
+    assert_eq!(changes(&healthy, &faulty).iter().collect::<Vec<_>>(), ["sysctl.ebpf warn"]);
+    for id in ["sysctl.ebpf", "sysctl.rp-filter"] {
+        assert!(healthy[id].iter().eq(["ok"]), "{id}: {healthy:?}");
+    }
     namespaces.run("echo 1 >/proc/sys/net/ipv4/conf/up1/rp_filter");
-    assert_eq!(level("sysctl.rp-filter"), "fail");
+    assert_eq!(changes(&healthy, &levels()).iter().collect::<Vec<_>>(), ["sysctl.rp-filter fail"]);
 }
 
 #[test]

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::agreement::{Levels, Views, changes};
 use crate::root::Root;
 use crate::run::{Run, finding, run};
 use api_server::{ApiServer, Lets};
@@ -35,6 +36,36 @@ fn check(root: &Root) -> Run {
         "json",
     ]))
 }
+
+/// What tells of the datastore: the network is this machine's, of which other tests make use.
+const CHECKS: [&str; 3] = ["certificates", "datastore", "environment"];
+
+/// The same, which must be so live, beneath `--root` and from a bundle, and the levels.
+fn looked_at(root: &Root) -> Option<(Value, Levels)> {
+    let views = Views::here(root.path(), &CHECKS)?;
+    let report = views.report().unwrap();
+    let levels = views.levels(&report);
+    Some((report, levels))
+}
+
+/// Asserts that these levels and nothing else have changed; an id alone: nothing is said of it any more.
+#[track_caller]
+fn only(before: &Levels, after: &Levels, expected: &[&str]) {
+    let changed = changes(before, after);
+    assert!(changed.iter().eq(expected), "{expected:?}: {changed:?}");
+}
+
+/// What changes where the datastore cannot be reached: what is in it is not known, and not said.
+const UNREACHABLE: [&str; 8] = [
+    "datastore.auth",
+    "datastore.health",
+    "datastore.keys",
+    "datastore.node",
+    "datastore.permissions",
+    "datastore.reachable fail",
+    "datastore.tls fail",
+    "datastore.version",
+];
 
 /// A host whose calicoctl has this `spec`, and whose files at `/pki` are those of a folder.
 fn host(spec: &Value, pki: Option<&Path>) -> Root {
@@ -146,8 +177,17 @@ fn each_trouble_with_certificates_is_named() {
     let pki = Some(authority.path());
     let start = |server: &Pair| Etcd::tls(&authority, server, &client);
 
+    let long = authority.sign("etcd-long", Holds::Long);
+    let Some(etcd) = start(&long) else { return };
+    etcd.fill();
+    let root = host(&of_tls(&etcd.url(), "ca", Some("calico")), pki);
+    let Some((_, well)) = looked_at(&root) else { return };
+    drop(etcd);
+
     let Some(etcd) = start(&over) else { return };
-    let report = check(&host(&of_tls(&etcd.url(), "ca", Some("calico")), pki)).json();
+    let root = host(&of_tls(&etcd.url(), "ca", Some("calico")), pki);
+    let Some((report, levels)) = looked_at(&root) else { return };
+    only(&well, &levels, &UNREACHABLE);
     says(&report, "datastore.reachable", "fail", "is over");
     assert_eq!(finding(&report, "datastore.reachable")["evidence"]["cause"], "expired");
     says(&report, "datastore.tls", "fail", "CN=etcd-over");
@@ -156,7 +196,9 @@ fn each_trouble_with_certificates_is_named() {
     let Some(etcd) = start(&soon) else { return };
     let report = check(&host(&of_tls(&etcd.url(), "ca", Some("calico")), pki)).json();
     says(&report, "datastore.tls", "warn", "will be over in ");
-    let report = check(&host(&of_tls(&etcd.url(), "stranger", Some("calico")), pki)).json();
+    let root = host(&of_tls(&etcd.url(), "stranger", Some("calico")), pki);
+    let Some((report, levels)) = looked_at(&root) else { return };
+    only(&well, &levels, &UNREACHABLE);
     says(&report, "datastore.reachable", "fail", "none of the authorities");
     assert_eq!(finding(&report, "datastore.reachable")["evidence"]["cause"], "unknown-authority");
     let report = check(&host(&of_tls(&etcd.url(), "ca", None), pki)).json();
@@ -181,7 +223,12 @@ fn each_trouble_with_certificates_is_named() {
     let report = check(&host(&of_tls(&named, "ca", Some("calico")), pki)).json();
     assert_eq!(finding(&report, "datastore.reachable")["level"], "fail");
     let missing = of_tls(&etcd.url(), "nowhere", Some("calico"));
-    let report = check(&host(&missing, pki)).json();
+    let Some((report, levels)) = looked_at(&host(&missing, pki)) else { return };
+    let mut expected = UNREACHABLE.map(|change| change.replace("tls fail", "tls")).to_vec();
+    // Others look at the files that the settings name, too.
+    expected.insert(0, "certificates.calicoctl fail".to_owned());
+    expected.push("environment.file fail ok warn".to_owned());
+    only(&well, &levels, &expected.iter().map(String::as_str).collect::<Vec<_>>());
     says(&report, "datastore.reachable", "fail", "/pki/nowhere.crt");
 }
 
@@ -192,12 +239,14 @@ fn an_etcd_with_users_alarms_or_nothing_of_calicos_says_so() {
     says(&report, "datastore.keys", "fail", "nothing of Calico's");
     says(&report, "datastore.tls", "warn", "without TLS");
     etcd.fill();
+    let Some((_, well)) = looked_at(&host(&of_etcd(&etcd.url()), None)) else { return };
 
     // As etcd itself does when its disk is full.
     let raised = json!({"action": "ACTIVATE", "alarm": "NOSPACE"}).to_string();
     let path = format!("{}/v3/maintenance/alarm", etcd.url());
     post(&path, &raised);
-    let report = check(&host(&of_etcd(&etcd.url()), None)).json();
+    let Some((report, levels)) = looked_at(&host(&of_etcd(&etcd.url()), None)) else { return };
+    only(&well, &levels, &["datastore.health fail"]);
     says(&report, "datastore.health", "fail", "NOSPACE");
     etcd.run(&["alarm", "disarm"]);
 
@@ -207,12 +256,17 @@ fn an_etcd_with_users_alarms_or_nothing_of_calicos_says_so() {
     etcd.run(&["auth", "enable"]);
     let report = check(&host(&of_etcd(&etcd.url()), None)).json();
     says(&report, "datastore.auth", "fail", "user name is empty");
-    let with = |name: &str, password: &str| {
+    let user = |name: &str, password: &str| {
         let mut spec = of_etcd(&etcd.url());
         (spec["etcdUsername"], spec["etcdPassword"]) = (json!(name), json!(password));
-        check(&host(&spec, None))
+        host(&spec, None)
     };
-    says(&with("root", "wrong-password").json(), "datastore.auth", "fail", "authentication failed");
+    let with = |name: &str, password: &str| check(&user(name, password));
+    let Some((_, well)) = looked_at(&user("root", "r00t-password")) else { return };
+    let Some((report, levels)) = looked_at(&user("root", "wrong-password")) else { return };
+    let nothing_is_told = ["datastore.keys", "datastore.node", "datastore.permissions"];
+    only(&well, &levels, &[&["datastore.auth fail"][..], &nothing_is_told].concat());
+    says(&report, "datastore.auth", "fail", "authentication failed");
     let said = with("root", "r00t-password");
     says(&said.json(), "datastore.auth", "ok", "user root");
     says(&said.json(), "datastore.keys", "ok", "6 keys");
@@ -268,8 +322,15 @@ fn a_datastore_that_hangs_is_told_in_time_and_one_that_is_slow_is_called_so() {
 
     let Some(etcd) = Etcd::plain() else { return };
     etcd.fill();
+    let Some((_, well)) = looked_at(&host(&of_etcd(&etcd.url()), None)) else { return };
     let slow = slowly(etcd.port, Duration::from_millis(600));
-    let report = check(&host(&of_etcd(&format!("http://127.0.0.1:{slow}")), None)).json();
+    let root = host(&of_etcd(&format!("http://127.0.0.1:{slow}")), None);
+    let Some(views) = Views::here(root.path(), &CHECKS) else { return };
+    let views = views.on_its_own();
+    let report = views.report().unwrap();
+    let mut levels = views.levels(&report);
+    levels.remove("datastore.latency");
+    only(&well, &levels, &[]);
     says(&report, "datastore.latency", "warn", "only after");
 }
 

@@ -220,6 +220,8 @@ fn at_least_sixty_fault_states_are_injected_each_by_a_test_that_knows_its_findin
             let file = code.iter().find(|text| text.contains(&function));
             let file = file.unwrap_or_else(|| panic!("there is no test {test}"));
             assert!(file.contains(&format!("\"{id}")), "the file of {test} knows no {id}");
+            let is_compared = file.contains("use crate::agreement::");
+            assert!(is_compared, "{test} does not compare live, --root and --from");
         }
     }
     assert!(states.len() >= 60, "{}", states.len());

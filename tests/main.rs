@@ -8,6 +8,7 @@
     reason = "a lab or a fake root that cannot be built fails its test, and what is skipped says why"
 )]
 
+mod agreement;
 mod architecture;
 mod bundle_commands;
 mod bundles;

@@ -344,6 +344,8 @@ pub(crate) struct Faulty {
     daemons: Daemons,
     faults: Vec<(Fault, bool)>,
     birds: Birds,
+    /// After so long BIRD puts back what somebody took out of the kernel.
+    scan_time: Duration,
 }
 
 impl Fault {
@@ -376,8 +378,17 @@ impl Faulty {
         Self::start_after(daemons, faults, "")
     }
 
+    /// The same, whose BIRD does not look at the kernel's routes again as long as it lives.
+    pub(crate) fn start_blind(daemons: Daemons, faults: &[Fault]) -> Option<Self> {
+        Self::make(daemons, faults, "", Duration::from_secs(3600))
+    }
+
     /// The same, once the node has run a bash script.
     pub(crate) fn start_after(daemons: Daemons, faults: &[Fault], script: &str) -> Option<Self> {
+        Self::make(daemons, faults, script, Duration::from_secs(2))
+    }
+
+    fn make(daemons: Daemons, faults: &[Fault], script: &str, scan_time: Duration) -> Option<Self> {
         let parts = birds().and_then(|birds| Ok((birds, Namespaces::new()?)));
         let (birds, namespaces) = super::or_skipped(parts)?;
         let both = |fault: &Fault| [(*fault, false), (*fault, true)];
@@ -387,6 +398,7 @@ impl Faulty {
             daemons,
             faults: faults.iter().flat_map(both).collect(),
             birds,
+            scan_time,
         };
         node.start_host();
         node.start_peers();
@@ -411,6 +423,10 @@ impl Faulty {
     #[track_caller]
     pub(crate) fn run(&self, script: &str) -> String {
         self.namespaces.run(script)
+    }
+
+    pub(crate) fn namespaces(&self) -> &Namespaces {
+        &self.namespaces
     }
 
     /// A folder that lives as long as the node.
@@ -523,12 +539,13 @@ impl Faulty {
         let restart =
             if self.daemons == Daemons::Bird1Recovering { "graceful restart;" } else { "" };
         let kernel = if is_2 {
-            "protocol kernel kernel1 { ipv4 { import all; export all; }; learn; persist; scan time 2; }\n\
-             protocol kernel kernel2 { ipv6 { import all; export all; }; learn; persist; scan time 2; }\n"
+            "protocol kernel kernel1 { ipv4 { import all; export all; }; learn; persist; scan time SCAN; }\n\
+             protocol kernel kernel2 { ipv6 { import all; export all; }; learn; persist; scan time SCAN; }\n"
         } else {
-            "protocol kernel kernel1 { learn; persist; scan time 2; import all; export all; RESTART }\n"
+            "protocol kernel kernel1 { learn; persist; scan time SCAN; import all; export all; RESTART }\n"
         };
         let kernel = kernel.replace("RESTART", restart);
+        let kernel = kernel.replace("SCAN", &self.scan_time.as_secs().to_string());
         let direct = if is_2 { "ipv4; ipv6;" } else { "" };
         let body =
             if is_2 { "" } else { "gateway recursive; import all; export all; add paths on;" };

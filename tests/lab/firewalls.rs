@@ -132,6 +132,7 @@ impl Node {
     /// A node whose Calico uses this `iptables`, which is not Debian's choice for others (iptables-nft).
     pub(crate) fn start(iptables: &str) -> Option<Self> {
         let namespaces = Namespaces::with(TOOLS)?;
+        namespaces.without_ipv6();
         namespaces.layer(&["/etc", "/usr/lib"]);
         // No module is to be loaded on this machine.
         namespaces

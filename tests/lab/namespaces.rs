@@ -93,6 +93,15 @@ impl Namespaces {
         }
     }
 
+    /// Has links that are made from now on do without IPv6: link-local addresses come in their own time, and their routes with
+    /// them, so that two looks would differ.
+    #[track_caller]
+    pub(crate) fn without_ipv6(&self) {
+        self.run(
+            "for which in all default; do echo 1 >/proc/sys/net/ipv6/conf/$which/disable_ipv6; done",
+        );
+    }
+
     /// Lays memory over folders: what is written there goes with the namespaces, and nothing of the machine is.
     #[track_caller]
     pub(crate) fn layer(&self, folders: &[&str]) {

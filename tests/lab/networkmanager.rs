@@ -73,6 +73,10 @@ impl Machine {
         );
     }
 
+    pub(crate) fn namespaces(&self) -> &Namespaces {
+        &self.namespaces
+    }
+
     /// Runs a bash script on the machine and gives what it printed.
     #[track_caller]
     pub(crate) fn run(&self, script: &str) -> String {

@@ -1,12 +1,6 @@
 //! A node of Calico's made of real links and routes: an uplink, VXLAN to two others, two pods.
 
-use std::process::Command;
-
-use serde_json::Value;
-use tempfile::TempDir;
-
 use crate::lab::namespaces::Namespaces;
-use crate::run::run;
 
 /// The links of the pods `default/pod-1` to `default/pod-4`, by the SHA-1 of `default.pod-N`.
 const POD1: &str = "cali83dbd022cd5";
@@ -19,23 +13,18 @@ const GONE: &str = "calie3c692d4193";
 /// See the module.
 pub(crate) struct Node {
     namespaces: Namespaces,
-    /// Where its bundle is written.
-    folder: TempDir,
 }
 
 /// What is written lies in file systems of the node's own.
 const MAKE: &str = "\
 mount -t tmpfs tmpfs /var/log
 mount -t tmpfs tmpfs /var/lib
-mkdir -p /var/lib/calico /run/host
+mkdir -p /var/lib/calico
 echo 1450 >/var/lib/calico/mtu
 echo node-1 >/var/lib/calico/nodename
 for number in 1 2 3; do
     mkdir -p /var/log/pods/default_pod-${number}_00000000-0000-4000-8000-00000000000$number
 done
-mount --rbind / /run/host
-# Link-local addresses come in their own time.
-for which in all default; do echo 1 >/proc/sys/net/ipv6/conf/$which/disable_ipv6; done
 ip netns add far
 ip netns add pods
 ip link add eth0 type veth peer name peer0 netns far
@@ -59,13 +48,18 @@ for number in 1 2; do
     ip route add 10.65.$number.0/26 via 10.65.$number.0 dev vxlan.calico onlink proto 80 metric 1024
 done
 ip route add blackhole 10.65.0.0/26 proto 80
-ip route add 10.66.1.0/26 via 10.0.0.2 proto bird";
+ip route add 10.66.1.0/26 via 10.0.0.2 proto bird
+# The kernel sees a carrier in its own time.
+for link in eth0 $POD1 $POD2; do
+    until ip -oneline link show $link | grep -q 'state UP'; do sleep 0.02; done
+done";
 
 impl Node {
     /// A healthy node. `None` where there can be none.
     pub(crate) fn start() -> Option<Self> {
         let namespaces = Namespaces::with(&["ip", "bridge"])?;
-        let node = Self { namespaces, folder: TempDir::with_prefix("calivet-links-").unwrap() };
+        namespaces.without_ipv6();
+        let node = Self { namespaces };
         node.run(MAKE);
         Some(node)
     }
@@ -76,24 +70,7 @@ impl Node {
         self.namespaces.run(&format!("POD1={POD1} POD2={POD2} MADE={MADE} GONE={GONE}\n{script}"));
     }
 
-    /// What the checks find on it.
-    pub(crate) fn check(&self, options: &[&str]) -> Value {
-        let mut command = self.namespaces.command(env!("CARGO_BIN_EXE_calivet"));
-        run(command.args(options).args(["check", "--only", "interfaces,routes", "-o", "json"]))
-            .json()
-    }
-
-    /// What they find in its bundle.
-    pub(crate) fn bundle(&self) -> Value {
-        let bundle = self.folder.path().join("bundle.tar.gz");
-        let mut command = self.namespaces.command(env!("CARGO_BIN_EXE_calivet"));
-        let written = run(command
-            .args(["node", "diags", "-q", "--only", "bird,system,network,calico,kernel,logs"])
-            .arg("--output-file")
-            .arg(&bundle));
-        assert!(written.status <= 1, "{written:?}");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_calivet"));
-        let options = ["check", "--only", "interfaces,routes", "-o", "json", "--from"];
-        run(command.args(options).arg(&bundle)).json()
+    pub(crate) fn namespaces(&self) -> &Namespaces {
+        &self.namespaces
     }
 }

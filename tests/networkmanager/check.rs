@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::agreement::{Views, changes};
 use crate::lab::networkmanager::Machine;
 use crate::root::Root;
 use crate::run::findings;
@@ -14,21 +15,50 @@ use crate::run::findings;
 const POD: &str = "cali0a1b2c3d4e5";
 const CALICO: &str = "/etc/NetworkManager/conf.d/calico.conf";
 
-/// A node with a pod and a tunnel, whose `NetworkManager` runs.
-fn node() -> Option<Machine> {
+/// A node with a pod and a tunnel, whose `NetworkManager` runs, and has found this in `calico.conf`.
+fn node_with(text: Option<&str>) -> Option<Machine> {
     let machine = Machine::start()?;
     machine.clear();
+    machine.namespaces().without_ipv6();
     machine.run(&format!(
         "ip link set lo up\nip link add {POD} type veth peer name pod0\nip link set {POD} up\n\
          ip link set pod0 up\n\
          ip link add vxlan.calico type vxlan id 4096 dstport 4789\nip link set vxlan.calico up\n\
          ip address add 10.65.0.1/32 dev vxlan.calico"
     ));
-    machine.write("/etc/NetworkManager/NetworkManager.conf", b"[main]\nplugins=ifupdown,keyfile\n");
+    // It makes no connections of its own, which would go on while it is looked at.
+    machine.write(
+        "/etc/NetworkManager/NetworkManager.conf",
+        b"[main]\nplugins=ifupdown,keyfile\nno-auto-default=*\n",
+    );
+    if let Some(text) = text {
+        machine.write(CALICO, text.as_bytes());
+    }
     machine.restart();
     let managed = machine.managed(&[POD, "vxlan.calico"]);
-    assert!(managed[POD] && managed["vxlan.calico"], "{managed:?}");
+    let is_taken = text.is_none();
+    assert_eq!((managed[POD], managed["vxlan.calico"]), (is_taken, is_taken), "{managed:?}");
     Some(machine)
+}
+
+/// The same without that file.
+fn node() -> Option<Machine> {
+    node_with(None)
+}
+
+/// What `calico.conf` should hold.
+const UNMANAGED: &str = "[keyfile]\nunmanaged-devices=interface-name:cali*;interface-name:tunl*;driver:vxlan;\
+                         interface-name:wireguard.cali;interface-name:wg-v6.cali\n";
+
+/// What changes because of a fault, beside a node on which all is well.
+fn changed(faulty: &Machine) -> Option<(Value, Vec<String>)> {
+    let well = node_with(Some(UNMANAGED))?;
+    let views = Views::of(well.namespaces());
+    let before = views.levels(&views.report().unwrap());
+    let views = Views::of(faulty.namespaces());
+    let report = views.report().unwrap();
+    let changed = changes(&before, &views.levels(&report));
+    Some((report, changed.into_iter().collect()))
 }
 
 fn check(command: &mut Command, args: &[&str]) -> (i32, Value) {
@@ -51,8 +81,8 @@ fn device<'a>(report: &'a Value, name: &str) -> &'a Value {
 #[test]
 fn a_pods_veth_that_network_manager_takes_is_found_and_after_the_fix_it_lets_go() {
     let Some(machine) = node() else { return };
-    let (exit, report) = on(&machine, &[]);
-    assert_eq!(exit, 1, "{report:#}");
+    let Some((report, changed)) = changed(&machine) else { return };
+    assert_eq!(changed, ["networkmanager.device fail warn"], "{report:#}");
     let pod = device(&report, POD);
     assert_eq!(pod["level"], "fail", "{pod:#}");
     assert_eq!(pod["evidence"]["managed"], true);
@@ -79,11 +109,13 @@ fn a_pods_veth_that_network_manager_takes_is_found_and_after_the_fix_it_lets_go(
 #[test]
 fn a_file_that_was_written_and_never_read_is_told_from_one_that_counts_and_the_fix_is_a_reload() {
     let Some(machine) = node() else { return };
-    let text = "[keyfile]\nunmanaged-devices=interface-name:cali*;interface-name:tunl*;driver:vxlan;\
-                interface-name:wireguard.cali;interface-name:wg-v6.cali\n";
-    machine.write(CALICO, text.as_bytes());
-    let (exit, report) = on(&machine, &[]);
-    assert_eq!(exit, 1, "{report:#}");
+    machine.write(CALICO, UNMANAGED.as_bytes());
+    let Some((report, changed)) = changed(&machine) else { return };
+    assert_eq!(
+        changed,
+        ["networkmanager.device fail ok", "networkmanager.reload fail"],
+        "{report:#}"
+    );
     let reload = findings(&report, "networkmanager.reload")[0];
     assert_eq!(
         (&reload["level"], &reload["evidence"]["due"]),
@@ -94,7 +126,7 @@ fn a_file_that_was_written_and_never_read_is_told_from_one_that_counts_and_the_f
     let (exit, report) = on(&machine, &["--fix", "--yes"]);
     assert_eq!(exit, 0, "{report:#}");
     assert_eq!(report["changes"][0]["target"], "NetworkManager");
-    assert_eq!(fs::read_to_string(machine.at(CALICO)).unwrap(), text);
+    assert_eq!(fs::read_to_string(machine.at(CALICO)).unwrap(), UNMANAGED);
     assert!(!machine.managed(&[POD])[POD]);
 }
 
