@@ -123,7 +123,7 @@ pub enum Format {
     Json,
     /// One YAML document.
     Yaml,
-    /// `check` only: `JUnit`'s XML, as continuous integration reads it.
+    /// `check` only: JUnit's XML, as continuous integration reads it.
     Junit,
 }
 

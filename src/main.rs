@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use calivet::commands::Exit;
 use calivet::{cli, commands, host, output};
 use clap::FromArgMatches;
 
@@ -11,11 +12,17 @@ fn main() -> ExitCode {
         return code;
     }
     host::address_space::spare();
-    let mut tree =
-        cli::tree(std::env::args_os().next().as_deref()).color(cli::color(std::env::args_os()));
-    let cli = match cli::Cli::from_arg_matches(&tree.get_matches_mut()) {
+    let color = cli::color(std::env::args_os());
+    let mut tree = cli::tree(std::env::args_os().next().as_deref()).color(color);
+    let matches = tree.try_get_matches_from_mut(std::env::args_os());
+    let cli = match matches.and_then(|matches| cli::Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
-        Err(error) => error.format(&mut tree).exit(),
+        Err(error) => {
+            let error = error.format(&mut tree);
+            output::usage(&error, color);
+            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Well };
+            return ExitCode::from(exit.code());
+        }
     };
     output::log(&cli.options);
     match commands::run(&cli) {

@@ -27,6 +27,8 @@ use std::fmt::Write as _;
 use std::io::{self, BufRead, IsTerminal, Read, Write};
 
 use anyhow::Context;
+use clap::ColorChoice;
+use clap::error::ErrorKind;
 use serde::Serialize;
 
 use crate::cli::{Color, Format, LogLevel, Options};
@@ -56,8 +58,7 @@ impl Output {
                 Color::Auto => terminal::takes_colour(io::stdout().is_terminal()),
             },
             quiet: options.quiet,
-            columns: terminal_size::terminal_size_of(io::stdout())
-                .map(|(terminal_size::Width(columns), _)| columns.into()),
+            columns: terminal::columns(io::stdout()),
         }
     }
 
@@ -100,8 +101,7 @@ impl Output {
     /// A line on stderr for whoever watches; not with `--quiet`.
     pub fn note(self, text: &str) {
         if !self.quiet {
-            // Nobody to tell is no reason to stop.
-            let _ = writeln!(io::stderr().lock(), "{text}");
+            tell(&format!("{text}\n"));
         }
     }
 
@@ -142,7 +142,31 @@ pub fn stdout() -> impl Write + Send + 'static {
 
 /// An error and its causes, on stderr.
 pub fn error(error: &anyhow::Error) {
-    let _ = writeln!(io::stderr().lock(), "error: {}", printable(&format!("{error:#}")));
+    tell(&format!("error: {}\n", printable(&format!("{error:#}"))));
+}
+
+/// What is wrong with the command line, on stderr; or the help that was asked for, on stdout. Clap fits help into the
+/// terminal, and errors it does not.
+pub fn usage(error: &clap::Error, color: ColorChoice) {
+    if !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        // Nobody to tell is no reason to fail otherwise.
+        let _ = error.print();
+        return;
+    }
+    let is_coloured = match color {
+        ColorChoice::Always => true,
+        ColorChoice::Never => false,
+        ColorChoice::Auto => terminal::takes_colour(io::stderr().is_terminal()),
+    };
+    let text = error.render();
+    tell(&if is_coloured { text.ansi().to_string() } else { text.to_string() });
+}
+
+/// Lines on stderr, broken between words where a terminal shows them.
+fn tell(text: &str) {
+    let text = lines::fill(text, terminal::columns(io::stderr()));
+    // Nobody to tell is no reason to stop.
+    let _ = io::stderr().lock().write_all(text.as_bytes());
 }
 
 /// Log lines of this level and above go to stderr.

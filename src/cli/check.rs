@@ -199,7 +199,7 @@ Examples:
   sudo calivet check environment -c FILE   with this file of calicoctl's
   calivet check environment --from diags-20261123_023326.tar.gz")]
     Environment,
-    /// Which of Calico's interfaces does `NetworkManager` take, and which line decides?
+    /// Which of Calico's interfaces does NetworkManager take, and which line decides?
     #[command(name = "networkmanager")]
     NetworkManager(NetworkManager),
     /// Is the clock synchronised, and is anything dated in the future?
