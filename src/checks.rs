@@ -66,6 +66,9 @@ pub const CHECKS: &[Check] = &[
     logs::CHECK,
 ];
 
+/// What lets a user read the kernel's log (`dmesg_restrict` in sysctl/kernel.rst).
+const READ_KERNEL_LOG: &str = "run as root, or allow it: sudo sysctl kernel.dmesg_restrict=0";
+
 /// A subject of `calivet check`.
 #[derive(Debug)]
 pub struct Check {
