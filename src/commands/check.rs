@@ -322,22 +322,22 @@ async fn asked(options: &Options, args: &cli::Check) -> anyhow::Result<Asked> {
 /// The check that a subject is.
 const fn name(subject: &Subject) -> &'static str {
     match subject {
-        Subject::Interfaces => "interfaces",
-        Subject::Routes(_) => "routes",
-        Subject::Bgp => "bgp",
-        Subject::Cni => "cni",
-        Subject::Firewall => "firewall",
-        Subject::Certificates => "certificates",
-        Subject::Disk => "disk",
         Subject::Time => "time",
-        Subject::Felix => "felix",
-        Subject::Logs => "logs",
-        Subject::Conntrack(_) => "conntrack",
-        Subject::Environment => "environment",
-        Subject::NetworkManager(_) => "networkmanager",
-        Subject::Datastore => "datastore",
+        Subject::Disk => "disk",
+        Subject::Certificates => "certificates",
         Subject::System(_) => "system",
         Subject::Sysctl => "sysctl",
+        Subject::Interfaces => "interfaces",
+        Subject::Routes(_) => "routes",
+        Subject::Felix => "felix",
+        Subject::Bgp => "bgp",
+        Subject::Firewall => "firewall",
+        Subject::Cni => "cni",
+        Subject::Conntrack(_) => "conntrack",
+        Subject::Datastore => "datastore",
+        Subject::Environment => "environment",
+        Subject::NetworkManager(_) => "networkmanager",
+        Subject::Logs => "logs",
     }
 }
 

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::{FDB, Facts, Form, LINKS, OTHERS, Owner, ROUTES, form, managers, owner, unread};
 use crate::checks::bgp::firewall::{Direction, Drop, Firewall, IPIP, Packet, TCP, UDP};
 use crate::checks::bgp::kernel;
+use crate::checks::figures::counted;
 use crate::checks::tables::{self, Forwarding, Link};
 use crate::checks::{Finding, Level};
 use crate::packet_filter::{Act, Backend, Chain};
@@ -72,8 +73,10 @@ pub(super) fn judge(facts: &Facts<'_>) -> Finding {
     if !bases.iter().any(|base| can_drop(&base)) {
         let summary = match bases.len() {
             0 => "no other table is asked about pods' packets".to_owned(),
-            count => format!(
-                "{count} base chains of other tables are asked about pods' packets, and drop nothing"
+            count => counted(
+                count,
+                "base chain of another table is asked about pods' packets, and drops nothing",
+                "base chains of other tables are asked about pods' packets, and drop nothing",
             ),
         };
         return finding(Level::Ok, summary, Value::Null);
@@ -111,7 +114,11 @@ pub(super) fn judge(facts: &Facts<'_>) -> Finding {
         Some((drop, what)) => told(finding, Level::Warn, &drop, what, LINKS_OF_CALICO),
         None => finding(
             Level::Ok,
-            format!("{} base chains of other tables let pods' packets pass", bases.len()),
+            counted(
+                bases.len(),
+                "base chain of another table lets pods' packets pass",
+                "base chains of other tables let pods' packets pass",
+            ),
             Value::Null,
         ),
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::json;
 
 use super::unknown;
+use crate::checks::figures::counted;
 use crate::checks::network::{Leftovers, Network, first, some, troubled};
 use crate::checks::tables::Link;
 use crate::checks::{Finding, Level};
@@ -53,8 +54,9 @@ pub(super) fn links(network: &Network<'_>) -> Finding {
             "the CNI plugin was stopped half-way: delete the pod; if the interface stays, ip link delete NAME",
         ),
     ];
-    let many = format!("{} interfaces of pods", judged.len());
-    troubled(LINKS, &many, "are up at both ends", &troubles).evidence(evidence)
+    let many = counted(judged.len(), "interface of a pod", "interfaces of pods");
+    let well = if judged.len() == 1 { "is up at both ends" } else { "are up at both ends" };
+    troubled(LINKS, &many, well, &troubles).evidence(evidence)
 }
 
 /// Whether a veth's other end never left.
@@ -81,7 +83,7 @@ pub(super) fn leftovers(network: &Network<'_>) -> Finding {
             let gone: Vec<&String> = gone.iter().collect();
             let evidence = json!({"withPod": with, "withoutPod": some(&gone), "counts": {"withoutPod": gone.len()}});
             if gone.is_empty() {
-                let summary = format!("{with} interfaces have their pod");
+                let summary = counted(with, "interface has its pod", "interfaces have their pod");
                 return Finding::new(LEFTOVERS, Level::Ok, summary).evidence(evidence);
             }
             let summary = format!(

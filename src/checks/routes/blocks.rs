@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use serde_json::json;
 
 use super::facts::Facts;
+use crate::checks::figures::counted;
 use crate::checks::network::{first, some, troubled};
 use crate::checks::tables::{Link, PERMANENT};
 use crate::checks::{Finding, Level};
@@ -63,7 +64,8 @@ pub(super) fn without_route(facts: &Facts<'_>) -> Finding {
         "vteps": vteps.len(), "withoutRoute": some(&without), "counts": {"withoutRoute": without.len()},
     });
     if without.is_empty() {
-        let summary = format!("the blocks of {} other nodes have a route", vteps.len());
+        let nodes = counted(vteps.len(), "other node", "other nodes");
+        let summary = format!("the blocks of {nodes} have a route");
         return Finding::new(BLOCKS, Level::Ok, summary).evidence(evidence);
     }
     let summary = format!(
@@ -148,6 +150,7 @@ pub(super) fn vteps(facts: &Facts<'_>) -> Finding {
             "two nodes have one name, or were cloned: give each its own name (NODENAME), and restart calico-node",
         ),
     ];
-    let many = format!("{} next hops over VXLAN", gateways.len());
-    troubled(VTEPS, &many, "lead to a node", &troubles).evidence(evidence)
+    let many = counted(gateways.len(), "next hop over VXLAN", "next hops over VXLAN");
+    let well = if gateways.len() == 1 { "leads to a node" } else { "lead to a node" };
+    troubled(VTEPS, &many, well, &troubles).evidence(evidence)
 }
