@@ -62,6 +62,7 @@ fn no_complaint_is_torn_by_a_narrow_terminal() {
         ("check networkmanager --interface a-name-that-is-too-long", 2),
         ("node diags --only birds", 2),
         (&format!("check --root {path}"), 2),
+        (&format!("node diags --output-file /dev/null --root {path}"), 2),
         (&format!("check --from {path}"), 3),
         (&format!("check --suppressions {path}"), 3),
         (&format!("node diags --output-file {path}/bundle.tar.gz"), 3),
