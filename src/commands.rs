@@ -105,13 +105,11 @@ pub fn run(cli: &Cli) -> anyhow::Result<Exit> {
 
 /// The bundle that `--from` names, or this machine.
 fn host(options: &Options, timeout: Duration) -> anyhow::Result<Host> {
-    match &options.from {
-        Some(bundle) => Ok(Host::bundle(bundle)?),
-        None => {
-            has_root(options)?;
-            Ok(Host::live(&options.root, options.timeout.unwrap_or(timeout)))
-        }
+    if let Some(bundle) = &options.from {
+        return Ok(Host::bundle(bundle)?);
     }
+    has_root(options)?;
+    Ok(Host::live(&options.root, options.timeout.unwrap_or(timeout)))
 }
 
 /// Whether there is the folder that `--root` names: a mistyped one would else be a host without anything.

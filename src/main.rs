@@ -12,14 +12,14 @@ fn main() -> ExitCode {
         return code;
     }
     host::address_space::spare();
-    let color = cli::color(std::env::args_os());
-    let mut tree = cli::tree(std::env::args_os().next().as_deref()).color(color);
+    let mut tree =
+        cli::tree(std::env::args_os().next().as_deref()).color(cli::color(std::env::args_os()));
     let matches = tree.try_get_matches_from_mut(std::env::args_os());
     let cli = match matches.and_then(|matches| cli::Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => {
             let error = error.format(&mut tree);
-            output::usage(&error, color);
+            output::usage(&error);
             let exit = if error.use_stderr() { Exit::Usage } else { Exit::Well };
             return ExitCode::from(exit.code());
         }

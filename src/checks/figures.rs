@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 /// So many of something: `1 route`, `2 routes`.
-pub(crate) fn counted<N: Display + PartialEq + From<u8>>(
+pub(crate) fn counted<N: Copy + Display + PartialEq + From<u8>>(
     count: N,
     one: &str,
     many: &str,
