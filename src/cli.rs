@@ -183,6 +183,8 @@ pub enum Command {
     Explain(Explain),
     /// Write what completes calivet's words in a shell to stdout
     Completions(Completions),
+    /// Write the man page of a command to stdout
+    Man(Man),
 }
 
 /// `explain`.
@@ -212,6 +214,20 @@ pub struct Completions {
     /// The shell
     #[arg(value_enum)]
     pub shell: Shell,
+}
+
+/// `man`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The packages install them, one a command: man calivet-check-bgp.
+
+Examples:
+  calivet man | man -l -             calivet itself
+  calivet man check bgp | man -l -   one of its commands")]
+pub struct Man {
+    /// The words of the command, such as `check bgp` [default: calivet itself]
+    #[arg(value_name = "COMMAND")]
+    pub words: Vec<String>,
 }
 
 /// Shells that complete.

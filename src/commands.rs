@@ -5,6 +5,7 @@ mod check;
 mod completions;
 mod confinement;
 mod explain;
+mod man;
 mod node_diags;
 mod node_status;
 mod pseudonyms;
@@ -87,6 +88,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<Exit> {
             Command::Bundle(command) => bundle::run(&cli.options, command, output).await,
             Command::Explain(args) => explain::run(args, output),
             Command::Completions(args) => completions::run(args, output),
+            Command::Man(args) => man::run(args, output),
             Command::Check(args) => Box::pin(check::run(&cli.options, args, output)).await,
             Command::Node(Node::Status(args)) => node_status::run(&cli.options, args, output).await,
             Command::Node(Node::CheckSystem(args)) => {

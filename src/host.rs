@@ -40,9 +40,11 @@ mod unix_socket;
 mod xtables_lock;
 
 use std::path::Path;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use futures_util::stream::{self, StreamExt};
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
@@ -179,7 +181,7 @@ impl Host {
         artifacts.into_iter().chain(trees.into_iter().flatten()).collect()
     }
 
-    /// What the files of a folder say, one after the other: a folder that hangs costs one file's time.
+    /// What the files of a folder say, a few at once: a folder that hangs costs one file's time.
     async fn tree(&self, tree: &Tree) -> Vec<(String, Reading)> {
         let listing = self.list(tree).await;
         let mut readings = Vec::new();
@@ -187,24 +189,30 @@ impl Host {
             let folder = Reading { outcome: listing.outcome, ..Reading::begin() };
             readings.push((tree.path().into_owned(), Reading { reason: listing.reason, ..folder }));
         }
-        let mut hung: Option<String> = None;
-        for Found { path, refusal, link, bytes, modified } in listing.found {
-            let leaf = tree.leaf(&path);
-            let reading = match (refusal, &hung) {
-                (Some((outcome, reason)), _) => Reading {
-                    original_bytes: bytes,
-                    modified: Some(modified),
-                    link,
-                    ..Reading::failed(outcome, reason)
-                },
-                (None, Some(reason)) => Reading::failed(Outcome::Timeout, reason.clone()),
-                (None, None) => self.read(&leaf).await,
-            };
-            if reading.outcome == Outcome::Timeout && hung.is_none() {
-                hung = Some(format!("not tried: beside it, {} did not answer", path.display()));
+        let hung = OnceLock::new();
+        let read = |Found { path, refusal, link, bytes, modified }| {
+            let hung = &hung;
+            async move {
+                let leaf = tree.leaf(&path);
+                let reading = match (refusal, hung.get()) {
+                    (Some((outcome, reason)), _) => Reading {
+                        original_bytes: bytes,
+                        modified: Some(modified),
+                        link,
+                        ..Reading::failed(outcome, reason)
+                    },
+                    (None, Some(reason)) => Reading::failed(Outcome::Timeout, reason),
+                    (None, None) => self.read(&leaf).await,
+                };
+                if reading.outcome == Outcome::Timeout {
+                    let said = format!("not tried: beside it, {} did not answer", path.display());
+                    hung.get_or_init(|| said);
+                }
+                (leaf.path().into_owned(), reading)
             }
-            readings.push((leaf.path().into_owned(), reading));
-        }
+        };
+        let found = stream::iter(listing.found).map(read).buffered(OF_A_FOLDER);
+        readings.extend(found.collect::<Vec<_>>().await);
         readings
     }
 
@@ -255,6 +263,9 @@ impl Host {
         }
     }
 }
+
+/// Files of one folder that are read at once.
+const OF_A_FOLDER: usize = 8;
 
 /// The most bytes in one chunk of a stream: little enough to stay in the processor's cache while it is redacted,
 /// hashed and compressed, and to be held some times by each item that is under way.

@@ -32,6 +32,7 @@
 //! | [`collect`] | runs artifacts with bounded concurrency and redacts what they give |
 //! | [`untouched`] | the proof that a run changed nothing on the node |
 //! | [`cli`] | what a user may type |
+//! | [`manual`] | the man pages, from the tree of commands and the table of checks |
 //! | [`output`] | the only place that prints |
 //! | [`commands`] | one file a command: host -> work -> output |
 
@@ -62,6 +63,7 @@ pub mod kernel;
 pub mod kube_proxy;
 pub mod log_time;
 pub mod logs;
+pub mod manual;
 pub mod netplan;
 pub mod networkd;
 pub mod networkmanager;

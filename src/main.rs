@@ -11,7 +11,6 @@ fn main() -> ExitCode {
     if let Some(code) = host::enter::run_in_if_asked(std::env::args_os()) {
         return code;
     }
-    host::address_space::spare();
     let mut tree =
         cli::tree(std::env::args_os().next().as_deref()).color(cli::color(std::env::args_os()));
     let matches = tree.try_get_matches_from_mut(std::env::args_os());
@@ -24,6 +23,8 @@ fn main() -> ExitCode {
             return ExitCode::from(exit.code());
         }
     };
+    let collects = matches!(cli.command, cli::Command::Node(cli::Node::Diags(_)));
+    host::address_space::spare(collects);
     output::log(&cli.options);
     match commands::run(&cli) {
         Ok(exit) => ExitCode::from(exit.code()),

@@ -1,10 +1,9 @@
-//! Writes calivet's man pages, one a command, from the tree of commands and the table of checks:
+//! Writes calivet's man pages, one a command, into a folder:
 //!
 //!     cargo run --example man -- FOLDER
 
 use anyhow::Context;
-
-mod pages;
+use calivet::manual;
 
 #[allow(
     clippy::disallowed_methods,
@@ -13,7 +12,7 @@ mod pages;
 fn main() -> anyhow::Result<()> {
     let folder = std::env::args_os().nth(1).context("usage: man FOLDER")?;
     std::fs::create_dir_all(&folder).context("failed to make the folder")?;
-    for (name, page) in pages::all()? {
+    for (name, page) in manual::all()? {
         let path = std::path::Path::new(&folder).join(name);
         std::fs::write(&path, page)
             .with_context(|| format!("failed to write {}", path.display()))?;

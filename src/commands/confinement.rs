@@ -36,7 +36,7 @@ impl Files {
 fn files(cli: &Cli) -> Option<Files> {
     match &cli.command {
         Command::Bundle(command) => Some(of_bundle(command)),
-        Command::Explain(_) | Command::Completions(_) => Some(Files::default()),
+        Command::Explain(_) | Command::Completions(_) | Command::Man(_) => Some(Files::default()),
         Command::Check(args) => {
             let mut files = Files::read([cli.options.from.as_deref()?]);
             files.read.extend(args.suppressions.clone());

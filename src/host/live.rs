@@ -73,23 +73,18 @@ impl Live {
             Source::File(path) => {
                 let path = PathBuf::from(path.as_ref());
                 let read = move |sink: &_| file::read(&root, &path, max_bytes, sink);
-                // Nearly all of them are the kernel's, or settings: a thread for each would take longer than to read it.
-                if max_bytes <= DEFAULT_MAX_BYTES {
-                    apart::stream_short(limit, chunks, read).await
-                } else {
-                    apart::stream(limit, chunks, read).await
-                }
+                stream_file(limit, max_bytes, chunks, read).await
             }
             Source::Leaf { folder, path } => {
                 let (folder, path) = (PathBuf::from(folder.as_ref()), path.clone());
                 let wanted = Wanted { max_bytes, since: artifact.since };
                 let read = move |sink: &_| file::read_leaf(&root, &folder, &path, wanted, sink);
-                apart::stream(limit, chunks, read).await
+                stream_file(limit, max_bytes, chunks, read).await
             }
             Source::Listing(folder) => {
                 let folder = PathBuf::from(folder.as_ref());
                 let read = move |_: &_| tree::describe(&root, &folder, max_bytes);
-                apart::stream(limit, chunks, read).await
+                apart::stream_short(limit, chunks, read).await
             }
             Source::Command(lines) => self.run(lines, limit, max_bytes, chunks).await,
             Source::Bird { family, question } => {
@@ -309,6 +304,21 @@ impl Live {
                 found
             })
             .await
+    }
+}
+
+/// Reads a file. Nearly all of those that may not be large are the kernel's, or settings: a thread for each would take
+/// longer than to read it.
+async fn stream_file(
+    limit: Duration,
+    max_bytes: u64,
+    chunks: mpsc::Sender<Vec<u8>>,
+    read: impl FnOnce(&apart::Sink) -> Reading + Send + 'static,
+) -> Reading {
+    if max_bytes <= DEFAULT_MAX_BYTES {
+        apart::stream_short(limit, chunks, read).await
+    } else {
+        apart::stream(limit, chunks, read).await
     }
 }
 

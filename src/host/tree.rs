@@ -40,7 +40,8 @@ pub(super) async fn list(root: &Path, tree: &Tree, limit: Duration) -> Listing {
         listing: Arc::clone(&listing),
         names: 0,
     };
-    let ended = apart::answer(limit, move || walk.run()).await;
+    // Most are short: see [`apart`].
+    let ended = apart::glance(limit, move || walk.run()).await;
     let mut listing = listing.lock().unwrap_or_else(PoisonError::into_inner).clone();
     if ended.is_none() {
         (listing.outcome, listing.reason) = apart::late(limit);

@@ -2,34 +2,60 @@
 
 use std::collections::BTreeMap;
 
-use calivet::checks::{CHECKS, Check, explained};
-use calivet::cli;
+use anyhow::Context;
 use clap::{Arg, Command};
 use clap_mangen::Man;
 use roff::{Roff, bold, italic, roman};
 
+use crate::checks::{CHECKS, Check, explained};
+use crate::cli;
+
 /// A path, a variable or a status, and what it is.
 type Row = (&'static str, &'static str);
 
-/// The pages by the names of their files.
-pub(crate) fn all() -> anyhow::Result<BTreeMap<String, Vec<u8>>> {
-    let mut tree = cli::tree(None).name("calivet").disable_help_subcommand(true);
-    tree.build();
+/// The page of the command that these words lead to (`["check", "bgp"]`; without any, that of `calivet`). `None`: there is
+/// no such command.
+///
+/// # Errors
+/// `SOURCE_DATE_EPOCH` is no number of seconds.
+pub fn of(words: &[String]) -> anyhow::Result<Option<String>> {
+    let tree = tree();
+    let (mut command, mut parent) = (&tree, None);
+    for word in words {
+        let Some(below) = command.find_subcommand(word) else { return Ok(None) };
+        (command, parent) = (below, Some(command));
+    }
+    page(command, parent).map(Some)
+}
+
+/// All pages by the names of their files, those of the programs that kubectl runs among them.
+///
+/// # Errors
+/// `SOURCE_DATE_EPOCH` is no number of seconds.
+pub fn all() -> anyhow::Result<BTreeMap<String, String>> {
+    let tree = tree();
     let mut pages = BTreeMap::new();
     add(&tree, None, &mut pages)?;
     for (program, page) in
         [("kubectl-calivet", "calivet"), ("kubectl_complete-calivet", "calivet-completions")]
     {
-        pages.insert(format!("{program}.1"), format!(".so man1/{page}.1\n").into_bytes());
+        pages.insert(format!("{program}.1"), format!(".so man1/{page}.1\n"));
     }
     Ok(pages)
+}
+
+/// The commands, with the names that their pages have.
+fn tree() -> Command {
+    let mut tree = cli::tree(None).name("calivet").disable_help_subcommand(true);
+    tree.build();
+    tree
 }
 
 /// Adds the page of a command, and those of the commands beneath it.
 fn add(
     command: &Command,
     parent: Option<&Command>,
-    pages: &mut BTreeMap<String, Vec<u8>>,
+    pages: &mut BTreeMap<String, String>,
 ) -> anyhow::Result<()> {
     let page = page(command, parent)?;
     pages.insert(format!("{}.1", name(command)), page);
@@ -44,7 +70,7 @@ fn name(command: &Command) -> &str {
     command.get_display_name().unwrap_or_else(|| command.get_name())
 }
 
-fn page(command: &Command, parent: Option<&Command>) -> anyhow::Result<Vec<u8>> {
+fn page(command: &Command, parent: Option<&Command>) -> anyhow::Result<String> {
     let name = name(command);
     let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
     let (examples, notes) = apart(&after);
@@ -99,7 +125,7 @@ fn page(command: &Command, parent: Option<&Command>) -> anyhow::Result<Vec<u8>> 
         roff.to_writer(&mut text)?;
     }
     see_also(command, parent).to_writer(&mut text)?;
-    Ok(finished(&String::from_utf8(text)?).into_bytes())
+    Ok(finished(&String::from_utf8(text)?))
 }
 
 /// Whether an argument is one that every command has.
@@ -221,14 +247,14 @@ fn section(title: &str, rows: &[Row]) -> Roff {
 
 /// Whether a command looks at a node, or at what was collected there.
 fn asks_a_node(name: &str) -> bool {
-    !["calivet-bundle", "calivet-explain", "calivet-completions"]
+    !["calivet-bundle", "calivet-explain", "calivet-completions", "calivet-man"]
         .iter()
         .any(|other| name.starts_with(other))
 }
 
 fn statuses(name: &str) -> Vec<Row> {
     const USAGE: Row = ("2", "The command line is wrong.");
-    if name == "calivet-explain" || name == "calivet-completions" {
+    if ["calivet-explain", "calivet-completions", "calivet-man"].contains(&name) {
         return vec![("0", "Done."), USAGE, ("3", "stdout could not be written.")];
     }
     let well = match name {
@@ -362,7 +388,11 @@ fn see_also(command: &Command, parent: Option<&Command>) -> Roff {
 /// The day of the build, or of `SOURCE_DATE_EPOCH`, so that a build can be repeated to the byte.
 fn date() -> anyhow::Result<String> {
     let now = match std::env::var("SOURCE_DATE_EPOCH") {
-        Ok(seconds) => jiff::Timestamp::from_second(seconds.parse()?)?,
+        Ok(seconds) => seconds
+            .parse()
+            .map_err(anyhow::Error::from)
+            .and_then(|seconds| Ok(jiff::Timestamp::from_second(seconds)?))
+            .context("failed to read the day of the build from SOURCE_DATE_EPOCH")?,
         Err(_) => jiff::Timestamp::now(),
     };
     Ok(now.strftime("%Y-%m-%d").to_string())
