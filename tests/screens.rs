@@ -38,6 +38,8 @@ fn no_line_is_torn_by_a_narrow_terminal() {
         &format!("check conntrack --top --from {BUNDLE}"),
         &format!("node status --from {BUNDLE}"),
         &format!("node status -o wide --from {BUNDLE}"),
+        &format!("bundle list {BUNDLE}"),
+        &format!("bundle list -o wide {BUNDLE}"),
         &format!("bundle show {BUNDLE}"),
         &format!("bundle show -o wide {BUNDLE}"),
         &format!("bundle diff {BUNDLE} {BUNDLE}"),

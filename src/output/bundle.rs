@@ -185,16 +185,22 @@ pub fn list(rows: &[Row], output: Output) -> String {
         // Of the documents, and of another tool's files, no manifest says how they were read.
         let outcome = row.outcome.map_or_else(|| "-".to_owned(), |outcome| outcome.to_string());
         let bytes = row.bytes.map_or_else(|| "-".to_owned(), |bytes| bytes.to_string());
-        let mut told = row.path.clone();
+        let path = printable(&row.path);
+        let _ =
+            write!(text, "{outcome:<14} {bytes:>10}  {}", hanging(&path, 27, 4, output.columns));
         if output.format == Format::Wide {
-            let _ = write!(told, "  <- {}", row.source.as_deref().unwrap_or("-"));
-            if let Some(reason) = &row.reason {
-                let _ = write!(told, ": {reason}");
+            let reason = row.reason.as_deref().map(|reason| format!(": {reason}"));
+            let source = row.source.as_deref().unwrap_or("-");
+            let from = format!("<- {source}{}", reason.unwrap_or_default());
+            let from = printable(&from);
+            let needed = 27 + path.chars().count() + 2 + from.chars().count();
+            if output.columns.is_some_and(|columns| needed > columns) {
+                let _ = write!(text, "\n    {}", hanging(&from, 4, 7, output.columns));
+            } else {
+                let _ = write!(text, "  {from}");
             }
         }
-        let told = printable(&told);
-        let told = hanging(&told, 27, 29, output.columns);
-        let _ = writeln!(text, "{outcome:<14} {bytes:>10}  {told}");
+        text.push('\n');
     }
     text
 }
