@@ -22,6 +22,7 @@ mod logs;
 mod network;
 mod networkmanager;
 mod routes;
+mod ruleset;
 mod settings;
 pub mod suppressions;
 mod sysctl;

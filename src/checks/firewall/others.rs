@@ -8,9 +8,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{FDB, Facts, Form, LINKS, OTHERS, Owner, ROUTES, form, managers, owner, unread};
-use crate::checks::bgp::firewall::{Direction, Drop, Firewall, IPIP, Packet, TCP, UDP};
-use crate::checks::bgp::kernel;
 use crate::checks::figures::counted;
+use crate::checks::ruleset::{Direction, Drop, Firewall, IPIP, Packet, TCP, UDP};
 use crate::checks::tables::{self, Forwarding, Link};
 use crate::checks::{Finding, Level};
 use crate::packet_filter::{Act, Backend, Chain};
@@ -211,7 +210,7 @@ fn tunnels(facts: &Facts<'_>) -> Vec<Tunnel> {
 }
 
 fn routes(facts: &Facts<'_>) -> Vec<Route> {
-    kernel::rows(facts.evidence, ROUTES, "routes").unwrap_or_default()
+    tables::all(facts.evidence, ROUTES, "routes").unwrap_or_default()
 }
 
 /// The link of the default route.

@@ -1,4 +1,4 @@
-//! Does this host's own packet filter drop BGP? The rules of nftables, those of iptables-nft included, are walked for
+//! Does this host's own packet filter drop a packet? The rules of nftables, those of iptables-nft included, are walked for
 //! one packet, as the kernel would.
 //!
 //! Not all that a rule may ask for is known of a packet that was never sent (marks, limits, BPF). Where it is not, the
@@ -14,17 +14,17 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::kernel;
+use super::tables;
 use crate::host::Evidence;
-pub(in crate::checks) use packet::{Direction, IPIP, Packet, TCP, UDP};
+pub(super) use packet::{Direction, IPIP, Packet, TCP, UDP};
 use walk::End;
 
 /// Where a bundle keeps the rules.
-pub(in crate::checks) const PATH: &str = "netfilter/nftables.json";
+pub(super) const PATH: &str = "netfilter/nftables.json";
 
 /// The rules of a host.
 #[derive(Debug, Default)]
-pub(in crate::checks) struct Firewall {
+pub(super) struct Firewall {
     chains: Vec<Chain>,
     rules: HashMap<Place, Vec<Rule>>,
     elements: HashMap<Place, Vec<Element>>,
@@ -80,27 +80,27 @@ struct Element {
 
 /// What drops a packet.
 #[derive(Debug, Clone, PartialEq)]
-pub(in crate::checks) struct Drop {
+pub(super) struct Drop {
     /// Where it stands and what it counted, for evidence.
-    pub(in crate::checks) rule: Value,
+    pub(super) rule: Value,
     /// The same for people.
-    pub(in crate::checks) words: String,
+    pub(super) words: String,
     /// The command that shows it.
-    pub(in crate::checks) command: String,
+    pub(super) command: String,
     /// Whether the packet comes to it and matches beyond doubt.
-    pub(in crate::checks) is_certain: bool,
+    pub(super) is_certain: bool,
 }
 
 impl Firewall {
     /// The rules, if all of them could be read.
-    pub(in crate::checks) fn read(evidence: &Evidence) -> Option<Self> {
+    pub(super) fn read(evidence: &Evidence) -> Option<Self> {
         let mut firewall =
-            Self { chains: kernel::rows(evidence, PATH, "chains")?, ..Self::default() };
-        for rule in kernel::rows::<Rule>(evidence, PATH, "rules")? {
+            Self { chains: tables::all(evidence, PATH, "chains").ok()?, ..Self::default() };
+        for rule in tables::all::<Rule>(evidence, PATH, "rules").ok()? {
             let place = (rule.family.clone(), rule.table.clone(), rule.chain.clone());
             firewall.rules.entry(place).or_default().push(rule);
         }
-        for element in kernel::rows::<Element>(evidence, PATH, "elements")? {
+        for element in tables::all::<Element>(evidence, PATH, "elements").ok()? {
             let place = (element.family.clone(), element.table.clone(), element.set.clone());
             firewall.elements.entry(place).or_default().push(element);
         }
@@ -109,18 +109,18 @@ impl Firewall {
     }
 
     /// The same rules, but those of chains whose names begin like this: whoever comes to one goes on.
-    pub(in crate::checks) fn without(mut self, prefix: &str) -> Self {
+    pub(super) fn without(mut self, prefix: &str) -> Self {
         self.rules.retain(|(_, _, chain), _| !chain.starts_with(prefix));
         self
     }
 
     /// What drops this packet on its way out of the host or into it, if anything does.
-    pub(in crate::checks) fn dropped(&self, packet: &Packet) -> Option<Drop> {
+    pub(super) fn dropped(&self, packet: &Packet) -> Option<Drop> {
         self.dropped_by(packet, |_, _, _| true)
     }
 
     /// The same, of the base chains that are wanted, by family, table and name.
-    pub(in crate::checks) fn dropped_by(
+    pub(super) fn dropped_by(
         &self,
         packet: &Packet,
         is_wanted: impl Fn(&str, &str, &str) -> bool,
