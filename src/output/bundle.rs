@@ -186,8 +186,10 @@ pub fn list(rows: &[Row], output: Output) -> String {
         let outcome = row.outcome.map_or_else(|| "-".to_owned(), |outcome| outcome.to_string());
         let bytes = row.bytes.map_or_else(|| "-".to_owned(), |bytes| bytes.to_string());
         let path = printable(&row.path);
-        let _ =
-            write!(text, "{outcome:<14} {bytes:>10}  {}", hanging(&path, 27, 4, output.columns));
+        let shown = hanging(&path, 27, 4, output.columns);
+        // A path that has a line of its own leaves no blanks behind the number.
+        let gap = if shown.starts_with('\n') { "" } else { "  " };
+        let _ = write!(text, "{outcome:<14} {bytes:>10}{gap}{shown}");
         if output.format == Format::Wide {
             let reason = row.reason.as_deref().map(|reason| format!(": {reason}"));
             let source = row.source.as_deref().unwrap_or("-");
