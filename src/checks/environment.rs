@@ -7,6 +7,8 @@ mod endpoints;
 mod files;
 mod node;
 
+use std::path::Path;
+
 use serde_json::json;
 
 use crate::collectors::{self, Rows};
@@ -156,9 +158,10 @@ fn nowhere(environment: &Environment) -> Finding {
             .remedy(format!("name it in {file}: spec.kubeconfig or spec.etcdEndpoints"));
     }
     if environment.variables.is_empty() {
-        let home = environment.home.as_deref().unwrap_or("~");
+        let kubeconfig = Path::new(environment.home.as_deref().unwrap_or("~")).join(".kube/config");
         let summary = format!(
-            "calicoctl has no settings here: there is neither {file} nor a variable nor {home}/.kube/config"
+            "calicoctl has no settings here: there is neither {file} nor a variable nor {}",
+            kubeconfig.display()
         );
         return Finding::new(SETTINGS, Level::Skip, summary);
     }

@@ -120,7 +120,7 @@ pub struct Setting {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spec {
     /// The spec, escapes resolved.
-    pub text: Vec<u8>,
+    pub text: Arc<[u8]>,
     /// Where it stands.
     pub origin: Origin,
 }
@@ -356,7 +356,7 @@ impl Setting {
     /// A value as a line sets it.
     fn plain(section: &[u8], key: &[u8], value: &[u8], origin: Origin) -> Self {
         let specs = if merge::is_device_spec(section, key) {
-            let from = |text| Spec { text, origin: origin.clone() };
+            let from = |text: Vec<u8>| Spec { text: text.into(), origin: origin.clone() };
             device_spec::split(value).into_iter().map(from).collect()
         } else {
             Vec::new()

@@ -52,7 +52,7 @@ pub fn specs(config: &Config, interfaces: &Interfaces) -> Vec<Spec> {
         return Vec::new();
     }
     let spec = |(name, origin): &(Vec<u8>, Origin)| Spec {
-        text: [b"interface-name:=", name.as_slice()].concat(),
+        text: [b"interface-name:=", name.as_slice()].concat().into(),
         origin: origin.clone(),
     };
     interfaces.names.iter().map(spec).collect()

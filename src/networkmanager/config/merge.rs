@@ -49,22 +49,24 @@ impl Config {
             let new = device_spec::split(value);
             let mut specs = self.specs(section, key);
             if adds {
-                let is_new = |spec: &Vec<u8>| !specs.iter().any(|old| old.text == *spec);
+                let is_new = |spec: &Vec<u8>| !specs.iter().any(|old| *old.text == **spec);
                 let added: Vec<Spec> = new
                     .into_iter()
                     .filter(is_new)
-                    .map(|text| Spec { text, origin: origin.clone() })
+                    .map(|text| Spec { text: text.into(), origin: origin.clone() })
                     .collect();
                 specs.extend(added);
             } else {
-                specs.retain(|old| !new.contains(&old.text));
+                specs.retain(|old| !new.iter().any(|spec| *old.text == **spec));
             }
-            let value = device_spec::join(specs.iter().map(|spec| spec.text.as_slice()));
+            let value = device_spec::join(specs.iter().map(|spec| &*spec.text));
             // What counts is the list that is read from the joined text: a blank inside a spec costs it another
-            // character each time.
-            let texts = device_spec::split(&value);
-            let specs = texts.into_iter().zip(specs).map(|(text, old)| Spec { text, ..old });
-            let specs = specs.collect();
+            // character each time. Most have none, and are what they were.
+            if value.iter().any(u8::is_ascii_whitespace) {
+                let texts = device_spec::split(&value);
+                let read = texts.into_iter().zip(specs);
+                specs = read.map(|(text, old)| Spec { text: text.into(), ..old }).collect();
+            }
             self.set(section, Setting { key: key.to_vec(), value, origin, specs });
         }
     }
@@ -75,7 +77,7 @@ impl Config {
         if is_device_spec(section, key) {
             return setting.specs.clone();
         }
-        let from = |text| Spec { text, origin: setting.origin.clone() };
+        let from = |text: Vec<u8>| Spec { text: text.into(), origin: setting.origin.clone() };
         device_spec::split(&setting.value).into_iter().map(from).collect()
     }
 
