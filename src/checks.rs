@@ -22,6 +22,7 @@ mod logs;
 mod network;
 mod networkmanager;
 mod routes;
+mod ruleset;
 mod settings;
 pub mod suppressions;
 mod sysctl;
@@ -65,6 +66,9 @@ pub const CHECKS: &[Check] = &[
     networkmanager::CHECK,
     logs::CHECK,
 ];
+
+/// What lets a user read the kernel's log (`dmesg_restrict` in sysctl/kernel.rst).
+const READ_KERNEL_LOG: &str = "run as root, or allow it: sudo sysctl kernel.dmesg_restrict=0";
 
 /// A subject of `calivet check`.
 #[derive(Debug)]

@@ -123,7 +123,7 @@ pub enum Format {
     Json,
     /// One YAML document.
     Yaml,
-    /// `check` only: `JUnit`'s XML, as continuous integration reads it.
+    /// `check` only: JUnit's XML, as continuous integration reads it.
     Junit,
 }
 
@@ -331,6 +331,28 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_subjects_are_listed_in_the_order_in_which_they_are_looked_at() {
+        let tree = Cli::command();
+        let check = tree.find_subcommand("check").unwrap();
+        let listed: Vec<&str> = check.get_subcommands().map(clap::Command::get_name).collect();
+        assert_eq!(listed, CHECKS.iter().map(|check| check.name).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn every_command_shows_how_it_is_used() {
+        let mut wrong = Vec::new();
+        let mut left = vec![Cli::command()];
+        while let Some(command) = left.pop() {
+            let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            if !command.has_subcommands() && !after.contains("Example") {
+                wrong.push(command.get_name().to_owned());
+            }
+            left.extend(command.get_subcommands().cloned());
+        }
+        assert!(wrong.is_empty(), "{wrong:?} have no examples");
     }
 
     #[test]

@@ -95,6 +95,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<Exit> {
                 Box::pin(check::system(&cli.options, args, output)).await
             }
             Command::Node(Node::Diags(args)) => {
+                has_root(&cli.options)?;
                 Box::pin(node_diags::run(&cli.options, args, output)).await
             }
         }
@@ -106,13 +107,18 @@ pub fn run(cli: &Cli) -> anyhow::Result<Exit> {
 
 /// The bundle that `--from` names, or this machine.
 fn host(options: &Options, timeout: Duration) -> anyhow::Result<Host> {
-    match &options.from {
-        Some(bundle) => Ok(Host::bundle(bundle)?),
-        // A mistyped folder would else be a host without anything.
-        None if options.root != Path::new("/") && !options.root.is_dir() => Err(Misuse::new(
-            format!("{} is no folder that can be looked into (--root)", options.root.display()),
-        )
-        .into()),
-        None => Ok(Host::live(&options.root, options.timeout.unwrap_or(timeout))),
+    if let Some(bundle) = &options.from {
+        return Ok(Host::bundle(bundle)?);
     }
+    has_root(options)?;
+    Ok(Host::live(&options.root, options.timeout.unwrap_or(timeout)))
+}
+
+/// Whether there is the folder that `--root` names: a mistyped one would else be a host without anything.
+fn has_root(options: &Options) -> Result<(), Misuse> {
+    if options.root == Path::new("/") || options.root.is_dir() {
+        return Ok(());
+    }
+    let root = options.root.display();
+    Err(Misuse::new(format!("there is no folder {root} that can be looked into (--root)")))
 }

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use calivet::commands::Exit;
 use calivet::{cli, commands, host, output};
 use clap::FromArgMatches;
 
@@ -12,9 +13,15 @@ fn main() -> ExitCode {
     }
     let mut tree =
         cli::tree(std::env::args_os().next().as_deref()).color(cli::color(std::env::args_os()));
-    let cli = match cli::Cli::from_arg_matches(&tree.get_matches_mut()) {
+    let matches = tree.try_get_matches_from_mut(std::env::args_os());
+    let cli = match matches.and_then(|matches| cli::Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
-        Err(error) => error.format(&mut tree).exit(),
+        Err(error) => {
+            let error = error.format(&mut tree);
+            output::usage(&error);
+            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Well };
+            return ExitCode::from(exit.code());
+        }
     };
     let collects = matches!(cli.command, cli::Command::Node(cli::Node::Diags(_)));
     host::address_space::spare(collects);

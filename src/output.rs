@@ -26,10 +26,13 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{self, BufRead, IsTerminal, Read, Write};
 
+use anstyle::{AnsiColor, Style};
 use anyhow::Context;
+use clap::ColorChoice;
+use clap::error::ErrorKind;
 use serde::Serialize;
 
-use crate::cli::{Color, Format, LogLevel, Options};
+use crate::cli::{self, Color, Format, LogLevel, Options};
 
 /// How results, notes and errors are shown.
 #[derive(Debug, Clone, Copy)]
@@ -56,8 +59,7 @@ impl Output {
                 Color::Auto => terminal::takes_colour(io::stdout().is_terminal()),
             },
             quiet: options.quiet,
-            columns: terminal_size::terminal_size_of(io::stdout())
-                .map(|(terminal_size::Width(columns), _)| columns.into()),
+            columns: terminal::columns(io::stdout()),
         }
     }
 
@@ -100,8 +102,7 @@ impl Output {
     /// A line on stderr for whoever watches; not with `--quiet`.
     pub fn note(self, text: &str) {
         if !self.quiet {
-            // Nobody to tell is no reason to stop.
-            let _ = writeln!(io::stderr().lock(), "{text}");
+            tell(&format!("{text}\n"));
         }
     }
 
@@ -140,9 +141,41 @@ pub fn stdout() -> impl Write + Send + 'static {
     io::stdout()
 }
 
+/// As clap shows the word.
+const ERROR: Style = AnsiColor::Red.on_default().bold();
+
 /// An error and its causes, on stderr.
 pub fn error(error: &anyhow::Error) {
-    let _ = writeln!(io::stderr().lock(), "error: {}", printable(&format!("{error:#}")));
+    let style = if colours_stderr() { ERROR } else { Style::new() };
+    tell(&format!("{style}error:{style:#} {}\n", printable(&format!("{error:#}"))));
+}
+
+/// What is wrong with the command line, on stderr; or the help that was asked for, on stdout. Clap fits help into the
+/// terminal, and errors it does not.
+pub fn usage(error: &clap::Error) {
+    if !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        // Nobody to tell is no reason to fail otherwise.
+        let _ = error.print();
+        return;
+    }
+    let text = error.render();
+    tell(&if colours_stderr() { text.ansi().to_string() } else { text.to_string() });
+}
+
+/// Whether stderr is coloured, by the command line as it was typed: some of what is told is told before it is parsed.
+fn colours_stderr() -> bool {
+    match cli::color(std::env::args_os()) {
+        ColorChoice::Always => true,
+        ColorChoice::Never => false,
+        ColorChoice::Auto => terminal::takes_colour(io::stderr().is_terminal()),
+    }
+}
+
+/// Lines on stderr, broken between words where a terminal shows them.
+fn tell(text: &str) {
+    let text = lines::fill(text, terminal::columns(io::stderr()));
+    // Nobody to tell is no reason to stop.
+    let _ = io::stderr().lock().write_all(text.as_bytes());
 }
 
 /// Log lines of this level and above go to stderr.
@@ -155,14 +188,9 @@ pub fn log(options: &Options) {
         (Some(LogLevel::Trace), _) | (None, 3..) => tracing::Level::TRACE,
         (None, 0) => return,
     };
-    let colour = match options.color {
-        Color::Always => true,
-        Color::Never => false,
-        Color::Auto => terminal::takes_colour(io::stderr().is_terminal()),
-    };
     tracing_subscriber::fmt()
         .with_max_level(level)
-        .with_ansi(colour)
+        .with_ansi(colours_stderr())
         .with_target(false)
         .with_writer(io::stderr)
         .init();

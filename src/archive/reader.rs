@@ -119,7 +119,7 @@ pub enum ReadError {
         source: io::Error,
     },
     /// It does not begin as gzip does.
-    #[error("{} is not a gzip file", path.display())]
+    #[error("{} is no bundle: not a gzip file", path.display())]
     NotAGzip {
         /// The file.
         path: PathBuf,

@@ -138,7 +138,7 @@ pub struct Problem {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
-    /// There is no manifest, or none that can be read.
+    /// There is no manifest, or none that can be read, or only the one with which a bundle begins.
     NoManifest,
     /// The archive's end is missing, or it is damaged, or it was never finished.
     Cut,
@@ -306,8 +306,20 @@ impl Inventory {
             listed.insert(path);
         }
         let is_listed = |path: &str| listed.contains(path) || DOCUMENTS.contains(&path);
-        for path in files.keys().filter(|path| self.manifest.is_some() && !is_listed(path)) {
-            problem(Some(path), Kind::Unlisted, "the manifest does not list it".to_owned());
+        let unlisted = || files.keys().filter(|path| !is_listed(path));
+        match &self.manifest {
+            Some(manifest) if manifest.finished.is_some() => unlisted().for_each(|path| {
+                problem(Some(path), Kind::Unlisted, "the manifest does not list it".to_owned());
+            }),
+            // Only that with which the bundle begins, and which lists nothing yet.
+            Some(_) => {
+                let reason = format!(
+                    "the manifest at the bundle's end is missing: {} files are listed nowhere",
+                    unlisted().count()
+                );
+                problem(None, Kind::NoManifest, reason);
+            }
+            None => {}
         }
         Verification { verified, bytes, ..found }
     }

@@ -7,13 +7,12 @@
 mod cluster;
 mod daemon;
 mod facts;
-pub(in crate::checks) mod firewall;
-pub(in crate::checks) mod kernel;
+mod kernel;
 mod peer;
 mod probes;
 mod routes;
 
-use super::{Asked, Check, Finding, Kind};
+use super::{Asked, Check, Finding, Kind, ruleset};
 use crate::bgp::looks;
 use crate::collectors::{self, Node, Rows};
 use crate::host::Evidence;
@@ -59,7 +58,7 @@ const READ: &[&str] = &[
     "network/addresses.json",
     "network/routes.json",
     "network/sockets.json",
-    firewall::PATH,
+    ruleset::PATH,
     looks::PATH,
     "datastore/bgpconfigurations.json",
     "datastore/bgppeers.json",

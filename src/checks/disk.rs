@@ -8,6 +8,7 @@ mod room;
 
 use super::figures::percent;
 use super::{Asked, Check, Finding, Kind, Level};
+use crate::collectors::conntrack::KERNEL_LOG;
 use crate::collectors::{self, Rows};
 use crate::filesystems::{self, FileSystems};
 use crate::host::{Evidence, Outcome, Reading};
@@ -40,7 +41,6 @@ const MEMORY: &str = "disk.memory";
 const KILLS: &str = "disk.oom-kills";
 
 const MOUNTS: &str = "host/proc/self/mountinfo";
-const KERNEL_LOG: &str = "logs/kernel.log";
 const UPTIME: &str = "host/proc/uptime";
 const MEMINFO: &str = "host/proc/meminfo";
 const VMSTAT: &str = "host/proc/vmstat";

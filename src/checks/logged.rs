@@ -3,6 +3,7 @@
 use bytesize::ByteSize;
 use serde_json::{Value, json};
 
+use super::figures::counted;
 use super::{Finding, Level};
 use crate::logs::{LogFile, Message, RECENT, Severity, known};
 
@@ -106,7 +107,7 @@ fn overview(subject: &Subject<'_>, errors: &[&&Message]) -> String {
     }
     let first = subject.files.iter().filter_map(|file| file.counted.first).min();
     let since = first.map(|first| format!(" since {first:.0}")).unwrap_or_default();
-    let files = if number == 1 { "1 file".to_owned() } else { format!("{number} files") };
+    let files = counted(number, "file", "files");
     let part = if looked_at < bytes {
         format!("the last {} of {}", ByteSize(looked_at), ByteSize(bytes))
     } else {
@@ -123,10 +124,14 @@ fn overview(subject: &Subject<'_>, errors: &[&&Message]) -> String {
     };
     let shown = if kinds > SHOWN { format!(" ({SHOWN} kinds are shown)") } else { String::new() };
     let unread = subject.files.iter().filter(|file| file.unread.is_some()).count();
-    let unread = if unread > 0 { format!("; {unread} files were not read") } else { String::new() };
+    let unread = match unread {
+        0 => String::new(),
+        count => format!("; {} not read", counted(count, "file was", "files were")),
+    };
     format!(
-        "{found}{shown}, {} in {lines} lines{since} ({files}, {part}){unread}",
-        if warnings == 1 { "1 warning".to_owned() } else { format!("{warnings} warnings") }
+        "{found}{shown}, {} in {}{since} ({files}, {part}){unread}",
+        counted(warnings, "warning", "warnings"),
+        counted(lines, "line", "lines")
     )
 }
 

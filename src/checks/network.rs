@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use super::tables::{self, Address, Link, Route};
+use super::{Finding, Level};
 use crate::bird::configuration;
 use crate::collectors::Node;
 use crate::host::{Evidence, Outcome};
@@ -283,6 +284,29 @@ pub(super) const fn is_calicos(route: &Route) -> bool {
 /// Whether a network may be a block of pods' addresses: wider ones are a site's networks, which BIRD may know too.
 pub(super) const fn is_block(network: Prefix) -> bool {
     network.length() >= if network.is_ipv6() { 112 } else { 20 }
+}
+
+/// What is wrong with some of many: which, in which way, and what mends it.
+pub(super) type Trouble<'a, T> = (&'a [T], &'static str, &'static str);
+
+/// The finding of many, such as interfaces of pods, of which some may be in trouble: how many, the first of them, and what
+/// mends each trouble once.
+pub(super) fn troubled<T: ToString>(
+    id: &'static str,
+    many: &str,
+    well: &str,
+    troubles: &[Trouble<'_, T>],
+) -> Finding {
+    let troubles: Vec<_> = troubles.iter().filter(|(some, ..)| !some.is_empty()).collect();
+    if troubles.is_empty() {
+        return Finding::new(id, Level::Ok, format!("{many} {well}"));
+    }
+    let parts: Vec<String> = troubles
+        .iter()
+        .map(|(some, what, _)| format!("{} {what} ({})", some.len(), first(some)))
+        .collect();
+    let finding = Finding::new(id, Level::Fail, format!("of {many}: {}", parts.join("; ")));
+    troubles.iter().fold(finding, |finding, (.., remedy)| finding.remedy(*remedy))
 }
 
 /// How many are named of a list.

@@ -75,7 +75,10 @@ pub enum SuppressionError {
 /// # Errors
 /// It is not as this module's documentation shows, or an entry cannot be meant so.
 pub fn parse(text: &str) -> Result<Vec<Suppression>, SuppressionError> {
-    let entries: Vec<Suppression> = serde_yaml::from_str(text).map_err(SuppressionError::Parse)?;
+    // An error is one line: the place does, and what stands there is the user's to look at.
+    let options = serde_yaml::options! { with_snippet: false };
+    let entries: Vec<Suppression> =
+        serde_yaml::from_str_with_options(text, options).map_err(SuppressionError::Parse)?;
     for (number, Suppression { id, reason, .. }) in (1..).zip(&entries) {
         let mut kinds = CHECKS.iter().flat_map(|check| check.finds);
         if !kinds.any(|kind| kind.id == id) {

@@ -19,6 +19,10 @@ Examples:
     /// One item of a bundle, as it is
     Cat(BundleCat),
     /// Whether every file is the one that the manifest lists
+    #[command(after_help = "\
+Examples:
+  calivet bundle verify diags-20261123_023326.tar.gz
+  calivet bundle verify diags-20261123_023326.tar.gz -q && echo whole")]
     Verify(BundleFile),
     /// Write a bundle anew, redacted by the rules of today
     Redact(BundleRedact),

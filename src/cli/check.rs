@@ -114,26 +114,23 @@ pub struct Mending {
     pub dry_run: bool,
 }
 
-/// Subjects of `check`.
+/// Subjects of `check`, in the order in which they are looked at.
 #[derive(Debug, Subcommand)]
 pub enum Subject {
-    /// Are pods' interfaces, tunnels, their MTU and the node's address as Calico needs them?
+    /// Is the clock synchronised, and is anything dated in the future?
     #[command(after_help = "\
 Examples:
-  sudo calivet check interfaces
-  sudo calivet check interfaces -o json | jq '.findings[].evidence'
-  calivet check interfaces --from diags-20261123_023326.tar.gz")]
-    Interfaces,
-    /// Has each pod and each block its route, and does any other route or rule win over it?
-    Routes(Routes),
-    /// Why is BGP not established, and where are the routes?
+  sudo calivet check time
+  sudo calivet check time -o json | jq '.findings[].evidence'
+  calivet check time --from diags-20261123_023326.tar.gz")]
+    Time,
+    /// Have the disks and the memory room, can they be written to, was anything killed?
     #[command(after_help = "\
 Examples:
-  sudo calivet check bgp
-  sudo calivet check bgp --no-probe  without connections to peers that are down
-  sudo calivet check bgp -o json | jq '.findings[].evidence.cause // empty'
-  calivet check bgp --from diags-20261123_023326.tar.gz")]
-    Bgp,
+  sudo calivet check disk
+  sudo calivet check disk -o wide             with each file system and folder
+  calivet check disk --from diags-20261123_023326.tar.gz")]
+    Disk,
     /// Which certificates of Calico's and the kubelet's have expired, or soon will?
     #[command(after_help = "\
 Of the files only what a certificate tells anybody is kept: whose it is, by
@@ -144,13 +141,23 @@ Examples:
   sudo calivet check certificates -o wide     with each file and what it holds
   calivet check certificates --from diags-20261123_023326.tar.gz")]
     Certificates,
-    /// Have the disks and the memory room, can they be written to, was anything killed?
+    /// Does this kernel have what Calico's dataplanes and tunnels need?
+    System(System),
+    /// Forwarding, reverse paths, ARP, neighbours: what is set now and after a reboot?
     #[command(after_help = "\
 Examples:
-  sudo calivet check disk
-  sudo calivet check disk -o wide             with each file system and folder
-  calivet check disk --from diags-20261123_023326.tar.gz")]
-    Disk,
+  sudo calivet check sysctl
+  sudo calivet check sysctl --fix    have IPv4 forwarded, now and after a boot")]
+    Sysctl,
+    /// Are pods' interfaces, tunnels, their MTU and the node's address as Calico needs them?
+    #[command(after_help = "\
+Examples:
+  sudo calivet check interfaces
+  sudo calivet check interfaces -o json | jq '.findings[].evidence'
+  calivet check interfaces --from diags-20261123_023326.tar.gz")]
+    Interfaces,
+    /// Has each pod and each block its route, and does any other route or rule win over it?
+    Routes(Routes),
     /// Does Felix run, is it live and ready, and what do its log and metrics say?
     #[command(after_help = "\
 Examples:
@@ -158,6 +165,14 @@ Examples:
   sudo calivet check felix -o wide   with components, files, messages
   calivet check felix --from diags-20261123_023326.tar.gz")]
     Felix,
+    /// Why is BGP not established, and where are the routes?
+    #[command(after_help = "\
+Examples:
+  sudo calivet check bgp
+  sudo calivet check bgp --no-probe  without connections to peers that are down
+  sudo calivet check bgp -o json | jq '.findings[].evidence.cause // empty'
+  calivet check bgp --from diags-20261123_023326.tar.gz")]
+    Bgp,
     /// Do packets get past the rules of this host, Calico's and everybody else's?
     #[command(after_help = "\
 Examples:
@@ -172,6 +187,26 @@ Examples:
   sudo calivet check cni -o wide    with the files in their order, plugins
   calivet check cni --from diags-20261123_023326.tar.gz")]
     Cni,
+    /// Is the connection tracking table full, who fills it, what will its limit be after a reboot?
+    Conntrack(Conntrack),
+    /// Can this node reach etcd or the Kubernetes API, is it let in, and is it in there?
+    #[command(after_help = "\
+Examples:
+  sudo -E calivet check datastore          with your environment's variables
+  sudo calivet check datastore -c FILE     with this file of calicoctl's
+  calivet check datastore --from diags-20261123_023326.tar.gz")]
+    Datastore,
+    /// By which settings is the datastore reached, and did they survive sudo?
+    #[command(after_help = "\
+Examples:
+  calivet check environment
+  sudo -E calivet check environment        with your environment's variables
+  sudo calivet check environment -c FILE   with this file of calicoctl's
+  calivet check environment --from diags-20261123_023326.tar.gz")]
+    Environment,
+    /// Which of Calico's interfaces does NetworkManager take, and which line decides?
+    #[command(name = "networkmanager")]
+    NetworkManager(NetworkManager),
     /// Which errors have confd, BIRD, the CNI plugin and the rest of calico-node logged?
     #[command(after_help = "\
 Felix's errors are told by `calivet check felix`. Of each log the last 4 MiB are
@@ -181,36 +216,6 @@ Examples:
   sudo calivet check logs
   calivet check logs --from diags-20261123_023326.tar.gz")]
     Logs,
-    /// Is the connection tracking table full, who fills it, what will its limit be after a reboot?
-    Conntrack(Conntrack),
-    /// Does this kernel have what Calico's dataplanes and tunnels need?
-    System(System),
-    /// Forwarding, reverse paths, ARP, neighbours: what is set now and after a reboot?
-    #[command(after_help = "\
-Examples:
-  sudo calivet check sysctl
-  sudo calivet check sysctl --fix    have IPv4 forwarded, now and after a boot")]
-    Sysctl,
-    /// By which settings is the datastore reached, and did they survive sudo?
-    #[command(after_help = "\
-Examples:
-  calivet check environment
-  sudo -E calivet check environment        with your environment's variables
-  sudo calivet check environment -c FILE   with this file of calicoctl's
-  calivet check environment --from diags-20261123_023326.tar.gz")]
-    Environment,
-    /// Which of Calico's interfaces does `NetworkManager` take, and which line decides?
-    #[command(name = "networkmanager")]
-    NetworkManager(NetworkManager),
-    /// Is the clock synchronised, and is anything dated in the future?
-    #[command(after_help = "\
-Examples:
-  sudo calivet check time
-  sudo calivet check time -o json | jq '.findings[].evidence'
-  calivet check time --from diags-20261123_023326.tar.gz")]
-    Time,
-    /// Can this node reach etcd or the Kubernetes API, is it let in, and is it in there?
-    Datastore,
 }
 
 /// `check conntrack`.

@@ -90,7 +90,7 @@ fn verify(file: &Path, output: Output) -> anyhow::Result<Exit> {
     output.print(&if output.format.is_document() {
         output::document(&verification, output.format)?
     } else {
-        output::bundle::verification(&verification)
+        output::bundle::verification(&verification, output)
     })?;
     Ok(if verification.problems.is_empty() { Exit::Well } else { Exit::Unknown })
 }

@@ -121,12 +121,12 @@ pub(super) async fn system(
 
 /// The findings that the user knows and accepts.
 async fn read_suppressions(file: &Path) -> anyhow::Result<Vec<Suppression>> {
-    let context = || format!("failed to read the suppressions in {}", file.display());
-    let bytes = read_own(file, SUPPRESSIONS_BYTES).await.with_context(context)?;
-    suppressions::parse(&String::from_utf8_lossy(&bytes)).with_context(context)
+    let bytes = read_own(file, SUPPRESSIONS_BYTES).await.context("failed to read suppressions")?;
+    suppressions::parse(&String::from_utf8_lossy(&bytes))
+        .with_context(|| format!("{} is no file of suppressions", file.display()))
 }
 
-/// Reads a file that is the user's, whatever host is looked at.
+/// Reads a file that is the user's, whatever host is looked at. An error names the file.
 async fn read_own(file: &Path, max_bytes: u64) -> anyhow::Result<Vec<u8>> {
     let path = std::path::absolute(file)?;
     let artifact = Artifact::file_at(path.display().to_string()).at_most(max_bytes);
@@ -294,8 +294,9 @@ async fn asked(options: &Options, args: &cli::Check) -> anyhow::Result<Asked> {
         Some(Subject::System(system)) => {
             if let Some(file) = &system.kernel_config {
                 let shown = file.display();
-                let context = || format!("failed to read the kernel's configuration in {shown}");
-                let bytes = read_own(file, CONFIG_BYTES).await.with_context(context)?;
+                let bytes = read_own(file, CONFIG_BYTES)
+                    .await
+                    .context("failed to read the kernel's configuration")?;
                 let is_one = kernel::Config::read(&bytes).is_some();
                 anyhow::ensure!(is_one, "{shown} is no configuration of a kernel");
                 asked.kernel_config = Some(Arc::new((bytes, shown.to_string())));
@@ -321,22 +322,22 @@ async fn asked(options: &Options, args: &cli::Check) -> anyhow::Result<Asked> {
 /// The check that a subject is.
 const fn name(subject: &Subject) -> &'static str {
     match subject {
-        Subject::Interfaces => "interfaces",
-        Subject::Routes(_) => "routes",
-        Subject::Bgp => "bgp",
-        Subject::Cni => "cni",
-        Subject::Firewall => "firewall",
-        Subject::Certificates => "certificates",
-        Subject::Disk => "disk",
         Subject::Time => "time",
-        Subject::Felix => "felix",
-        Subject::Logs => "logs",
-        Subject::Conntrack(_) => "conntrack",
-        Subject::Environment => "environment",
-        Subject::NetworkManager(_) => "networkmanager",
-        Subject::Datastore => "datastore",
+        Subject::Disk => "disk",
+        Subject::Certificates => "certificates",
         Subject::System(_) => "system",
         Subject::Sysctl => "sysctl",
+        Subject::Interfaces => "interfaces",
+        Subject::Routes(_) => "routes",
+        Subject::Felix => "felix",
+        Subject::Bgp => "bgp",
+        Subject::Firewall => "firewall",
+        Subject::Cni => "cni",
+        Subject::Conntrack(_) => "conntrack",
+        Subject::Datastore => "datastore",
+        Subject::Environment => "environment",
+        Subject::NetworkManager(_) => "networkmanager",
+        Subject::Logs => "logs",
     }
 }
 

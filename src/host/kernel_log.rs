@@ -124,7 +124,10 @@ fn open_device(root: &Path) -> Result<OwnedFd, (Outcome, String)> {
     let status = fstat(&found).map_err(trouble)?;
     let is_device = status.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFCHR.bits();
     if !is_device || (major(status.st_rdev), minor(status.st_rdev)) != (1, 11) {
-        return Err((Outcome::Failed, "/dev/kmsg: not the kernel's log, not read".to_owned()));
+        return Err((
+            Outcome::Failed,
+            "/dev/kmsg is not the device of the kernel's log".to_owned(),
+        ));
     }
     // To open a device can set something off (a watchdog), so it is opened only now that it is known.
     let path = format!("/proc/self/fd/{}", found.as_raw_fd());
@@ -259,7 +262,10 @@ mod tests {
         std::fs::write(root.path().join("dev/zero"), "6,1,1,-;x\n").unwrap();
         let reading = read_log(root.path(), late, 1000).await;
         assert_eq!(reading.outcome, Outcome::Failed);
-        assert_eq!(reading.reason.as_deref(), Some("/dev/kmsg: not the kernel's log, not read"));
+        assert_eq!(
+            reading.reason.as_deref(),
+            Some("/dev/kmsg is not the device of the kernel's log")
+        );
         assert!(reading.bytes.is_empty());
     }
 

@@ -23,7 +23,7 @@ pub fn overview(overview: &Overview, items: &[Collected], output: Output) -> Str
     let mut text = String::new();
     let mut line = |name: &str, value: &str| {
         let value = printable(value);
-        let _ = writeln!(text, "{name:<10} {}", hanging(&value, 11, 11, output));
+        let _ = writeln!(text, "{name:<10} {}", hanging(&value, 11, 11, output.columns));
     };
     line("Bundle", &overview.bundle);
     line("Node", overview.node.as_deref().unwrap_or("is not known"));
@@ -153,7 +153,7 @@ fn below(text: &mut String, items: &[Collected], output: Output) {
         let mut found = items.iter().filter(|item| wanted(item)).peekable();
         if found.peek().is_some() {
             let _ = write!(text, "\n{heading}\n\n");
-            summary::section(text, found, "");
+            summary::section(text, found, "", output.columns);
         }
     };
     part("WHAT IS NOT WHOLE", &|item| item.outcome.is_trouble());
@@ -171,7 +171,8 @@ fn below(text: &mut String, items: &[Collected], output: Output) {
     for item in cut {
         let rules: Vec<String> =
             item.redactions.iter().map(|(rule, count)| format!("{count} {rule}")).collect();
-        let _ = writeln!(text, "{}: {}", printable(&item.path), printable(&rules.join(", ")));
+        let line = format!("{}: {}", item.path, rules.join(", "));
+        let _ = writeln!(text, "{}", hanging(&printable(&line), 0, 4, output.columns));
     }
 }
 
@@ -184,12 +185,21 @@ pub fn list(rows: &[Row], output: Output) -> String {
         // Of the documents, and of another tool's files, no manifest says how they were read.
         let outcome = row.outcome.map_or_else(|| "-".to_owned(), |outcome| outcome.to_string());
         let bytes = row.bytes.map_or_else(|| "-".to_owned(), |bytes| bytes.to_string());
-        let _ = write!(text, "{outcome:<14} {bytes:>10}  {}", printable(&row.path));
+        let path = printable(&row.path);
+        let shown = hanging(&path, 27, 4, output.columns);
+        // A path that has a line of its own leaves no blanks behind the number.
+        let gap = if shown.starts_with('\n') { "" } else { "  " };
+        let _ = write!(text, "{outcome:<14} {bytes:>10}{gap}{shown}");
         if output.format == Format::Wide {
+            let reason = row.reason.as_deref().map(|reason| format!(": {reason}"));
             let source = row.source.as_deref().unwrap_or("-");
-            let _ = write!(text, "  <- {}", printable(source));
-            if let Some(reason) = &row.reason {
-                let _ = write!(text, ": {}", printable(reason));
+            let from = format!("<- {source}{}", reason.unwrap_or_default());
+            let from = printable(&from);
+            let needed = 27 + path.chars().count() + 2 + from.chars().count();
+            if output.columns.is_some_and(|columns| needed > columns) {
+                let _ = write!(text, "\n    {}", hanging(&from, 4, 7, output.columns));
+            } else {
+                let _ = write!(text, "  {from}");
             }
         }
         text.push('\n');
@@ -199,11 +209,12 @@ pub fn list(rows: &[Row], output: Output) -> String {
 
 /// What is not as the manifest says, a line each; otherwise one line.
 #[must_use]
-pub fn verification(found: &Verification) -> String {
+pub fn verification(found: &Verification, output: Output) -> String {
     let mut text = String::new();
     for problem in &found.problems {
-        let path = problem.path.as_deref().map(|path| format!("{}: ", printable(path)));
-        let _ = writeln!(text, "{}{}", path.unwrap_or_default(), printable(&problem.reason));
+        let path = problem.path.as_deref().map(|path| format!("{path}: "));
+        let line = format!("{}{}", path.unwrap_or_default(), problem.reason);
+        let _ = writeln!(text, "{}", hanging(&printable(&line), 0, 4, output.columns));
     }
     let verified = format!("{} files, {}", found.verified, ByteSize(found.bytes));
     let _ = match found.problems.len() {

@@ -17,14 +17,19 @@ const LINES: usize = 20;
 pub fn render(diff: &Diff, output: Output) -> String {
     let mut text = String::new();
     let name = |node: &Option<String>| {
-        node.clone().unwrap_or_else(|| "a node that is not known".to_owned())
+        let name = node.clone().filter(|name| !name.is_empty());
+        name.unwrap_or_else(|| "a node that is not known".to_owned())
     };
     let (before, after) = (&diff.before, &diff.after);
     let _ = writeln!(text, "A  {:.0}  {}", before.time, printable(&name(&before.node)));
     let span = span(diff.elapsed_seconds);
     let _ = writeln!(text, "B  {:.0}  {}  ({span})", after.time, printable(&name(&after.node)));
     for note in &diff.notes {
-        let _ = writeln!(text, "{}", hanging(&format!("note: {}", printable(note)), 0, 2, output));
+        let _ = writeln!(
+            text,
+            "{}",
+            hanging(&format!("note: {}", printable(note)), 0, 2, output.columns)
+        );
     }
     heading(&mut text, "findings", output);
     for change in &diff.findings {
@@ -45,7 +50,7 @@ pub fn render(diff: &Diff, output: Output) -> String {
     counters(&mut text, diff, output);
     if !same.is_empty() {
         let same = format!("the same in both: {}", same.join(", "));
-        let _ = writeln!(text, "\n{}", hanging(&same, 0, 2, output));
+        let _ = writeln!(text, "\n{}", hanging(&same, 0, 2, output.columns));
     }
     text
 }
@@ -97,7 +102,7 @@ fn finding(text: &mut String, change: &FindingChange, output: Output) {
             Some(verdict) => {
                 let level = super::findings::word(verdict.level);
                 let said = format!("{level}: {}", printable(&verdict.summary));
-                writeln!(text, "      {side}: {}", hanging(&said, 9, 9, output))
+                writeln!(text, "      {side}: {}", hanging(&said, 9, 9, output.columns))
             }
             None => writeln!(text, "      {side}: there is none"),
         };
@@ -107,13 +112,17 @@ fn finding(text: &mut String, change: &FindingChange, output: Output) {
 fn subject(text: &mut String, difference: &Difference, output: Output) {
     let mut lines = Vec::new();
     for thing in &difference.vanished {
-        lines.push(paint(&format!("  - {}", told(thing)), AnsiColor::Red, output));
+        let told = told(thing);
+        let line = format!("  - {}", hanging(&told, 4, 6, output.columns));
+        lines.push(paint(&line, AnsiColor::Red, output));
     }
     for thing in &difference.appeared {
-        lines.push(paint(&format!("  + {}", told(thing)), AnsiColor::Green, output));
+        let told = told(thing);
+        let line = format!("  + {}", hanging(&told, 4, 6, output.columns));
+        lines.push(paint(&line, AnsiColor::Green, output));
     }
     for changed in &difference.changed {
-        lines.push(format!("  ~ {}", change(changed)));
+        lines.push(format!("  ~ {}", hanging(&change(changed), 4, 6, output.columns)));
         if let (Some(diff), Format::Wide) = (&changed.diff, output.format) {
             lines.extend(diff.lines().map(|line| {
                 let shown = format!("      {}", printable(line));
@@ -136,8 +145,9 @@ fn subject(text: &mut String, difference: &Difference, output: Output) {
         let _ = writeln!(text, "  {} came or went with pods", difference.churn);
     }
     if let Some(reason) = &difference.not_compared {
-        let reason = format!("  not compared: {}", printable(reason));
-        let _ = writeln!(text, "{}", paint(&reason, AnsiColor::Magenta, output));
+        let reason = format!("not compared: {}", printable(reason));
+        let reason = hanging(&reason, 2, 4, output.columns);
+        let _ = writeln!(text, "  {}", paint(&reason, AnsiColor::Magenta, output));
     }
 }
 
@@ -190,6 +200,7 @@ fn counters(text: &mut String, diff: &Diff, output: Output) {
         let _ = writeln!(text, "  {name:<40} +{}  ({:.3}/s)", rate.increase, rate.per_second);
     }
     if let Some(reason) = &diff.counters_reason {
-        let _ = writeln!(text, "  no rates: {}", printable(reason));
+        let reason = format!("no rates: {}", printable(reason));
+        let _ = writeln!(text, "  {}", hanging(&reason, 2, 4, output.columns));
     }
 }

@@ -17,7 +17,7 @@ pub fn list(rows: &[(&str, &str)], output: Output) -> String {
     let bold = bold(output);
     let mut text = String::new();
     for (id, passes) in rows {
-        let passes = hanging(passes, width + 2, width + 2, output);
+        let passes = hanging(passes, width + 2, width + 2, output.columns);
         let _ = writeln!(text, "{bold}{id:<width$}{bold:#}  {passes}");
     }
     text

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use anstyle::{AnsiColor, Style};
 use serde_json::Value;
 
-use super::lines::hanging;
+use super::lines::{command, fill, hanging};
 use super::{Output, conntrack, printable};
 use crate::checks::{CHECKS, Finding, Level, Report};
 use crate::cli::Format;
@@ -47,7 +47,7 @@ pub fn render(report: &Report, several: bool, output: Output) -> String {
             continue;
         }
         line(&mut text, finding, &printable(&finding.summary), width, output);
-        text.push_str(&conntrack::below(finding));
+        text.push_str(&fill(&conntrack::below(finding), output.columns));
         if output.format == Format::Wide {
             evidence(&mut text, finding, output);
         }
@@ -91,7 +91,7 @@ fn heading(text: &mut String, name: &str, output: Output) {
     let style = if output.color { Style::new().bold() } else { Style::new() };
     let gap = if text.is_empty() { "" } else { "\n" };
     let sentence = format!("{name}: {about}");
-    let _ = writeln!(text, "{gap}{style}{}{style:#}", hanging(&sentence, 0, 0, output));
+    let _ = writeln!(text, "{gap}{style}{}{style:#}", hanging(&sentence, 0, 0, output.columns));
 }
 
 /// Level, id and a sentence, which on a terminal is broken between words and stays in its column.
@@ -106,14 +106,22 @@ fn line(text: &mut String, finding: &Finding, sentence: &str, width: usize, outp
     });
     let sentence = accepted.as_deref().unwrap_or(sentence);
     let indent = 7 + 2 + width + 2;
-    let _ = writeln!(text, "{}", hanging(sentence, indent, indent, output));
+    let _ = writeln!(text, "{}", hanging(sentence, indent, indent, output.columns));
 }
 
-/// What mends a finding. A sentence is broken between words; a command stays a line, so that it can be copied.
+/// What mends a finding. A sentence is broken between words, a command as a shell allows: it is copied.
 fn remedy(text: &mut String, line: &str, output: Output) {
-    let is_sentence = [", ", ". ", " ("].iter().any(|mark| line.contains(mark));
+    let has = |marks: &[&str]| marks.iter().any(|mark| line.contains(mark));
     let begin = INDENT.len();
-    let line = if is_sentence { hanging(line, begin, begin + 2, output) } else { line.into() };
+    let line = if has(&["   ", " # "]) {
+        command(line, begin, output.columns)
+    } else if has(&[", ", ". ", " (", ": "]) {
+        hanging(line, begin, begin + 2, output.columns)
+    } else if has(&[" -"]) {
+        command(line, begin, output.columns)
+    } else {
+        line.into()
+    };
     let style = if output.color { Style::new().bold() } else { Style::new() };
     let _ = writeln!(text, "{INDENT}{style}{line}{style:#}");
 }
@@ -135,7 +143,7 @@ fn fact(text: &mut String, margin: &str, name: &str, value: &Value, output: Outp
         let _ = writeln!(
             text,
             "{INDENT}{}",
-            hanging(&printable(&line), begin, begin + below.len(), output)
+            hanging(&printable(&line), begin, begin + below.len(), output.columns)
         );
     };
     match value {
@@ -201,14 +209,16 @@ pub fn applied(all: &[Applied], output: Output) -> String {
             Effect::NotTried => (Level::Skip, "not tried"),
         };
         let style = style(level, output);
-        let _ = write!(text, "{style}{word}{style:#} {}", printable(&applied.target));
+        let mut told = applied.target.clone();
         if let Some(reason) = &applied.reason {
-            let _ = write!(text, ": {}", printable(reason));
+            let _ = write!(told, ": {reason}");
         }
         if let Some(backup) = &applied.backup {
-            let _ = write!(text, " (the old one is kept as {})", printable(backup));
+            let _ = write!(told, " (the old one is kept as {backup})");
         }
-        text.push('\n');
+        let told = printable(&told);
+        let told = hanging(&told, word.len() + 1, 2, output.columns);
+        let _ = writeln!(text, "{style}{word}{style:#} {told}");
     }
     text + "\n"
 }
@@ -295,16 +305,8 @@ mod tests {
         assert_eq!(lines[0], "FAIL     bgp.peer  10.0.0.0 (Mesh_10_0_0_0) is as it is and");
         assert_eq!(lines[1], "                   will be so for long");
         assert_eq!(lines[2], "           ip route get 10.0.0.1 from 10.0.0.2");
-        // A pipe and a terminal too narrow for a column get one line.
-        for columns in [None, Some(40)] {
-            assert!(
-                shown(&report, Format::Table, columns)
-                    .lines()
-                    .next()
-                    .unwrap()
-                    .ends_with("for long")
-            );
-        }
+        let piped = shown(&report, Format::Table, None);
+        assert!(piped.lines().next().unwrap().ends_with("for long"), "{piped}");
     }
 
     #[test]

@@ -71,7 +71,7 @@ pub fn wide(status: &NodeStatus, output: Output) -> String {
             family.boot_time.map_or_else(|| "unknown".to_owned(), seconds),
             family.reconfiguration_time.map_or_else(|| "unknown".to_owned(), seconds),
         );
-        let _ = writeln!(text, "{}", hanging(&daemon, 0, 6, output));
+        let _ = writeln!(text, "{}", hanging(&daemon, 0, 6, output.columns));
     }
     text
 }
@@ -84,7 +84,7 @@ pub fn watch(
     output: Output,
     every: u64,
 ) -> String {
-    let clear = if output.color { "\x1b[H\x1b[2J" } else { "" };
+    let clear = if output.columns.is_some() { "\x1b[H\x1b[2J" } else { "" };
     let mut text = format!(
         "{clear}Every {every}s: node {} at {}\n\n",
         or_unknown(status.node.as_deref()),

@@ -42,16 +42,17 @@ pub fn render(manifest: &Manifest, status: &NodeStatus, report: &Report) -> Stri
         &mut text,
         manifest.items.iter().filter(troubled),
         "everything that was found was read whole",
+        None,
     );
 
     text += "\nWHAT THIS HOST DOES NOT HAVE\n\n";
     let absent =
         |item: &&Collected| matches!(item.outcome, Outcome::Missing | Outcome::NotApplicable);
-    section(&mut text, manifest.items.iter().filter(absent), "nothing is missing");
+    section(&mut text, manifest.items.iter().filter(absent), "nothing is missing", None);
 
     text += "\nWHAT WAS LEFT OUT ON PURPOSE\n\n";
     let skipped = |item: &&Collected| item.outcome == Outcome::Skipped;
-    section(&mut text, manifest.items.iter().filter(skipped), "nothing");
+    section(&mut text, manifest.items.iter().filter(skipped), "nothing", None);
 
     text += "\nWHAT WAS CUT OUT (by rule; values are never shown)\n\n";
     let mut rules: BTreeMap<&str, u64> = BTreeMap::new();
@@ -72,6 +73,7 @@ pub(super) fn section<'a>(
     text: &mut String,
     items: impl Iterator<Item = &'a Collected>,
     none: &str,
+    columns: Option<usize>,
 ) {
     let mut groups: Vec<(String, Vec<&str>)> = Vec::new();
     for item in items {
@@ -91,7 +93,7 @@ pub(super) fn section<'a>(
         let _ = writeln!(text, "{none}");
     }
     for (reason, paths) in groups {
-        let _ = writeln!(text, "{reason}");
+        let _ = writeln!(text, "{}", hanging(&reason, 0, 2, columns));
         for path in paths {
             let _ = writeln!(text, "    {}", printable(path));
         }
@@ -152,9 +154,9 @@ pub fn plan(items: &[Planned], output: Output) -> String {
             let _ = writeln!(text, "{gap}{bold}{}{bold:#}", item.collector);
         }
         let _ = writeln!(text, "  {}", printable(&item.path));
-        let _ = writeln!(text, "      {}", hanging(&printable(&item.source), 6, 8, output));
+        let _ = writeln!(text, "      {}", hanging(&printable(&item.source), 6, 8, output.columns));
         if let Some(reason) = &item.reason {
-            let _ = writeln!(text, "      {}", hanging(&printable(reason), 6, 8, output));
+            let _ = writeln!(text, "      {}", hanging(&printable(reason), 6, 8, output.columns));
         }
     }
     text

@@ -20,6 +20,8 @@ use comfy_table::{
     Cell, CellAlignment, ColumnConstraint, ContentLineStyle, LineStyle, Table, TableStyle, Width,
 };
 
+use super::lines::hanging;
+
 const STYLE: TableStyle = TableStyle::new()
     .top_border(LineStyle::new('+', '-', '+', '+'))
     .header_lines(ContentLineStyle::new('|', '|', '|'))
@@ -61,20 +63,21 @@ pub fn render(heading: &[&str], rows: &[Row], cells: Cells, columns: Option<usiz
             Some(BREAK_AT) if BREAK_AT + columns >= needed + LEAST => {
                 Some(BREAK_AT + columns - needed)
             }
-            Some(_) => return paragraphs(heading, rows),
+            Some(_) => return paragraphs(heading, rows, columns),
         };
     }
 }
 
 /// A row a paragraph, beneath its first cell, and a column that says something a line.
-fn paragraphs(heading: &[&str], rows: &[Row]) -> String {
+fn paragraphs(heading: &[&str], rows: &[Row], columns: usize) -> String {
     let mut text = String::new();
     for (cells, style) in rows {
-        let mut columns = heading.iter().zip(cells);
-        if let Some((_, first)) = columns.next() {
+        let mut named = heading.iter().zip(cells);
+        if let Some((_, first)) = named.next() {
             let _ = writeln!(text, "{style}{first}{style:#}");
         }
-        for (heading, cell) in columns.filter(|(_, cell)| !cell.is_empty() && *cell != "-") {
+        for (heading, cell) in named.filter(|(_, cell)| !cell.is_empty() && *cell != "-") {
+            let cell = hanging(cell, 20, 20, Some(columns));
             let _ = writeln!(text, "    {heading:<16}{cell}");
         }
     }

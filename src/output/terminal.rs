@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::ffi::OsString;
+use std::os::fd::AsFd;
 
 /// Whether a stream may be coloured where the user does not say.
 pub(super) fn takes_colour(is_terminal: bool) -> bool {
@@ -21,6 +22,12 @@ fn colour(is_terminal: bool, variable: impl Fn(&str) -> Option<OsString>) -> boo
     is_terminal
         && !is_zero("CLICOLOR")
         && variable("TERM").is_some_and(|term| !term.is_empty() && term != "dumb")
+}
+
+/// How many columns the terminal has to which a stream goes; `None`: it goes to a file or a pipe.
+pub(super) fn columns(stream: impl AsFd) -> Option<usize> {
+    let (terminal_size::Width(columns), _) = terminal_size::terminal_size_of(stream)?;
+    Some(columns.into())
 }
 
 /// Whether the locale writes UTF-8: the first of these variables that is set decides (POSIX, XBD 8.2).

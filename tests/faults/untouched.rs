@@ -1,9 +1,8 @@
 //! Nothing on the node is changed, and nobody is given what they should not have.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
 use std::os::unix::net::UnixListener;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use calivet::host::Host;
@@ -233,74 +232,46 @@ fn no_lock_is_asked_for() {
     assert!(taken.is_empty(), "{taken:?}");
 }
 
-/// A process that calls itself Felix, in a mount namespace with a program that the host lacks.
-struct Pretender(Child);
-
-impl Pretender {
-    fn start(namespaces: &[&str]) -> Self {
-        let script = "mount -t tmpfs none /usr/local/bin
-            printf '#!/bin/sh\necho \"from the container\"\n' >/usr/local/bin/nmcli
-            chmod 755 /usr/local/bin /usr/local/bin/nmcli
-            echo 'read -r _' >/usr/local/bin/component
-            cd /usr/local/bin
-            echo ready
-            exec -a calico bash component felix";
-        let mut child = Command::new("unshare")
-            .arg("--mount")
-            .args(namespaces)
-            .args(["bash", "-c", script])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        assert_eq!(line, "ready\n");
-        let arguments = format!("/proc/{}/cmdline", child.id());
-        wait_until("it has become Felix", || {
-            std::fs::read(&arguments).is_ok_and(|bytes| bytes.starts_with(b"calico\0"))
-        });
-        Self(child)
-    }
-
-    /// What a bundle of this machine tells of the program that the host lacks, while this process runs.
-    #[track_caller]
-    fn told(&mut self) -> (String, String) {
-        assert_eq!(self.0.try_wait().unwrap(), None, "it has ended");
-        let scratch = Scratch::new();
-        // Should the host have it, it is hidden.
-        let hide = "for at in /usr/sbin /usr/bin /sbin /bin; do
-                [ ! -e $at/nmcli ] || mount --bind /dev/null $at/nmcli
-            done
-            exec \"$@\"";
-        let wrapper = ["unshare", "--mount", "bash", "-c", hide, "bash"];
-        let mut command = scratch.wrapped(&wrapper, "/".as_ref());
-        let run = command.args(["--only", "networkmanager"]).output().unwrap();
-        assert!(run.status.code().is_some_and(|code| code <= 1), "{run:?}");
-        let bundle = scratch.open();
-        let (outcome, reason) = bundle.told("networkmanager/devices");
-        (outcome.to_owned(), reason.to_owned())
-    }
+/// What a bundle tells of a program that the host lacks, and a process that calls itself Felix has in its own mount namespace,
+/// and in further `namespaces`. Both are in a PID namespace with nobody else: other tests have a Felix, too.
+#[track_caller]
+fn told_beside_a_pretender(namespaces: &str) -> (String, String) {
+    let pretend = r#"mount -t tmpfs none /usr/local/bin
+        printf '#!/bin/sh\necho "from the container"\n' >/usr/local/bin/nmcli
+        chmod 755 /usr/local/bin /usr/local/bin/nmcli
+        echo 'while :; do sleep 1; done' >/usr/local/bin/component
+        cd /usr/local/bin
+        exec -a calico bash component felix"#;
+    // Should the host have it, it is hidden.
+    let script = r#"for at in /usr/sbin /usr/bin /sbin /bin; do
+            [ ! -e $at/nmcli ] || mount --bind /dev/null $at/nmcli
+        done
+        unshare --mount $NAMESPACES bash -c "$PRETEND" >/dev/null 2>&1 &
+        until grep -qz felix /proc/$!/cmdline; do
+            kill -0 $! || exit 99
+            sleep 0.02
+        done
+        "$@""#;
+    let wrapper = ["unshare", "--pid", "--fork", "--kill-child", "--mount", "--mount-proc"];
+    let wrapper = [&wrapper[..], &["bash", "-c", script, "bash"]].concat();
+    let scratch = Scratch::new();
+    let mut command = scratch.wrapped(&wrapper, "/".as_ref());
+    command.env("PRETEND", pretend).env("NAMESPACES", namespaces);
+    let run = command.args(["--only", "networkmanager"]).output().unwrap();
+    assert!(run.status.code().is_some_and(|code| code <= 1), "{run:?}");
+    let bundle = scratch.open();
+    let (outcome, reason) = bundle.told("networkmanager/devices");
+    (outcome.to_owned(), reason.to_owned())
 }
 
-impl Drop for Pretender {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// One test, for two of these processes at once would be taken for each other.
 #[test]
 fn a_pod_that_calls_itself_calico_node_has_none_of_its_programs_run_and_calico_node_has() {
     if !is_root() {
         return;
     }
-    let mut impostor = Pretender::start(&["--net"]);
-    let (outcome, reason) = impostor.told();
+    let (outcome, reason) = told_beside_a_pretender("--net");
     assert_eq!(outcome, "missing");
     assert!(reason.contains("is not in the host's network namespace"), "{reason}");
-    drop(impostor);
-    let (outcome, reason) = Pretender::start(&[]).told();
+    let (outcome, reason) = told_beside_a_pretender("");
     assert_eq!((outcome.as_str(), reason.as_str()), ("ok", ""));
 }

@@ -290,7 +290,7 @@ fn what_is_no_archive_is_told() {
     for content in ["", "plain text", "PK\u{3}\u{4}"] {
         std::fs::write(&path, content).unwrap();
         let error = read(&path, Limits::default(), nothing).unwrap_err();
-        assert_eq!(error.to_string(), format!("{} is not a gzip file", path.display()));
+        assert_eq!(error.to_string(), format!("{} is no bundle: not a gzip file", path.display()));
     }
     std::fs::write(&path, gzip(b"a text that is no tar at all".repeat(40).as_slice())).unwrap();
     let contents = read(&path, Limits::default(), nothing).unwrap();

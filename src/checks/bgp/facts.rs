@@ -6,7 +6,6 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 
 use super::cluster::Cluster;
-use super::firewall::Firewall;
 use super::kernel::{self, Address, Dropped, Route, Socket};
 use crate::bgp::looks;
 use crate::bgp::looks::{Look, Looks};
@@ -14,6 +13,7 @@ use crate::bird::configuration::{self, Configuration, Session};
 use crate::bird::reply;
 use crate::bird::routes::{self as bird_routes, Routes};
 use crate::checks::Asked;
+use crate::checks::ruleset::Firewall;
 use crate::host::{Evidence, Family, Outcome};
 use crate::status::{self, Answers, FamilyStatus, NodeStatus};
 

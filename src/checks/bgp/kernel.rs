@@ -42,7 +42,7 @@ pub(super) struct Route {
 }
 
 /// The rows of one list of a document that was read whole; `None` where it was not.
-pub(in crate::checks) fn rows<T: DeserializeOwned>(
+pub(super) fn rows<T: DeserializeOwned>(
     evidence: &Evidence,
     path: &str,
     list: &str,

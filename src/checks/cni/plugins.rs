@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Facts, PLUGINS, reason};
+use crate::checks::figures::counted;
 use crate::checks::{Finding, Level};
 use crate::cni::Network;
 use crate::host::Outcome;
@@ -107,12 +108,7 @@ pub(super) fn judge(facts: &Facts<'_>) -> Finding {
     let folders: std::collections::BTreeSet<&str> =
         found.values().map(|(folder, _)| *folder).collect();
     let folders: Vec<&str> = folders.into_iter().collect();
-    finding(
-        Level::Ok,
-        format!("all {} programs are in {}", rows_count(&evidence), folders.join(" and ")),
-    )
-}
-
-fn rows_count(evidence: &Value) -> usize {
-    evidence["programs"].as_array().map_or(0, Vec::len)
+    let programs = evidence["programs"].as_array().map_or(0, Vec::len);
+    let programs = counted(programs, "program is", "programs are");
+    finding(Level::Ok, format!("{programs} in {}", folders.join(" and ")))
 }

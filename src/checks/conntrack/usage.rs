@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value, json};
 
 use super::{DROPS, Facts, KERNEL_LOG, Look, USAGE, grouped, percent, rate, why};
-use crate::checks::{Finding, Level};
+use crate::checks::{Finding, Level, READ_KERNEL_LOG};
 use crate::collectors::conntrack as rows;
 use crate::conntrack::{Counter, Statistics, log};
 use crate::host::Outcome;
@@ -271,9 +271,7 @@ pub(super) fn kernel_log(facts: &Facts) -> Finding {
         };
         let finding = Finding::new(KERNEL_LOG, level, summary).evidence(evidence);
         return match reading.outcome {
-            Outcome::Denied => {
-                finding.remedy("run as root, or allow it: sudo sysctl kernel.dmesg_restrict=0")
-            }
+            Outcome::Denied => finding.remedy(READ_KERNEL_LOG),
             _ => finding,
         };
     }

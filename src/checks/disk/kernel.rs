@@ -11,6 +11,7 @@
 use serde_json::{Value, json};
 
 use super::{ERRORS, Evidence, Finding, KERNEL_LOG, KILLS, Level, UPTIME, VMSTAT, text, why};
+use crate::checks::READ_KERNEL_LOG;
 use crate::host::Outcome;
 
 /// Programs without which Calico does not work here, by the 15 bytes of a name that the kernel keeps.
@@ -62,9 +63,7 @@ fn unreadable(id: &'static str, evidence: &Evidence) -> Finding {
     let why = why(reading);
     let finding = Finding::new(id, Level::Unknown, format!("the kernel's log was not read: {why}"));
     match reading {
-        Some(reading) if reading.outcome == Outcome::Denied => {
-            finding.remedy("run as root, or allow it: sudo sysctl kernel.dmesg_restrict=0")
-        }
+        Some(reading) if reading.outcome == Outcome::Denied => finding.remedy(READ_KERNEL_LOG),
         _ => finding,
     }
 }

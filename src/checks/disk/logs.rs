@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::{Finding, LOGS, Level, percent, size};
+use crate::checks::figures::counted;
 use crate::filesystems::{FileSystems, Folder};
 use crate::host::Outcome;
 
@@ -48,7 +49,8 @@ pub(super) fn judge(seen: &FileSystems) -> Finding {
     } else {
         let bytes = folders.iter().map(|it| it.bytes).fold(0, u64::saturating_add);
         let files = folders.iter().map(|it| it.files).fold(0, u64::saturating_add);
-        (Level::Ok, format!("Calico's logs take {} in {files} files", size(bytes)))
+        let files = counted(files, "file", "files");
+        (Level::Ok, format!("Calico's logs take {} in {files}", size(bytes)))
     };
     let finding = Finding::new(LOGS, level, summary).evidence(facts);
     match level {

@@ -14,17 +14,6 @@ const INODES_WARN: f64 = 5.0;
 /// Below so many per cent writing fails soon, or does already.
 const FAIL: f64 = 1.0;
 
-/// Where Calico and the kubelet write while they run; `/` may well be read-only.
-const WRITTEN: &[&str] = &[
-    "/etc/cni/net.d",
-    "/run",
-    "/var/lib/calico",
-    "/var/lib/kubelet",
-    "/var/log",
-    "/var/log/calico",
-    "/var/run",
-];
-
 /// What is measured of a file system: what is left, and of how much.
 struct Measure {
     left: fn(&FileSystem) -> u64,
@@ -115,9 +104,10 @@ pub(super) fn read_only(seen: &FileSystems, evidence: &Evidence) -> Finding {
         return Finding::new(READ_ONLY, Level::Unknown, summary);
     };
     let mounts = filesystems::mounts(&table);
+    // All that was looked at is written to by Calico or the kubelet, but for `/`, which may well be read-only.
     let written = || {
         let looked = seen.file_systems.iter().filter(|it| it.outcome == Outcome::Ok);
-        looked.filter(|it| WRITTEN.contains(&it.path.as_str()))
+        looked.filter(|it| it.path != "/")
     };
     let read_only: Vec<&str> = written()
         .filter(|it| filesystems::is_read_only(it, &mounts))

@@ -3,6 +3,7 @@
 use serde_json::{Map, json};
 
 use super::{FELIX_METRICS, Facts, METRICS, reason, span};
+use crate::checks::figures::counted;
 use crate::checks::{Finding, Level};
 use crate::felix::metrics::Metrics;
 use crate::host::Outcome;
@@ -168,8 +169,8 @@ pub(super) fn judge(facts: &Facts<'_>) -> Vec<Finding> {
             evidence.insert(name.to_owned(), json!(metrics.sum(name)));
         }
         let endpoints = metrics.sum("felix_active_local_endpoints");
-        let endpoints =
-            endpoints.map(|count| format!(", {count} endpoints on this node")).unwrap_or_default();
+        let endpoints = endpoints.map(|count| counted(count, "endpoint", "endpoints"));
+        let endpoints = endpoints.map(|told| format!(", {told} on this node")).unwrap_or_default();
         let summary = format!("Felix's metrics show no trouble{endpoints}");
         return vec![Finding::new(METRICS, Level::Ok, summary).evidence(evidence.into())];
     }

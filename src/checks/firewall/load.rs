@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::{Facts, Form, LOCK, Owner, RULES, form, owner, reason, unread};
+use crate::checks::figures::counted;
 use crate::checks::{Finding, Level};
 use crate::host::Outcome;
 use crate::packet_filter::Rule;
@@ -64,7 +65,8 @@ pub(super) fn rules(facts: &Facts<'_>) -> Finding {
     if !facts.unknown.is_empty() {
         return finding(Level::Unknown, unread(&facts.unknown));
     }
-    finding(Level::Ok, format!("{total} rules in {} chains", facts.rules.chains.len()))
+    let chains = counted(facts.rules.chains.len(), "chain", "chains");
+    finding(Level::Ok, format!("{} in {chains}", counted(total, "rule", "rules")))
 }
 
 /// Does somebody hold the lock?

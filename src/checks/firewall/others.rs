@@ -8,8 +8,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{FDB, Facts, Form, LINKS, OTHERS, Owner, ROUTES, form, managers, owner, unread};
-use crate::checks::bgp::firewall::{Direction, Drop, Firewall, IPIP, Packet, TCP, UDP};
-use crate::checks::bgp::kernel;
+use crate::checks::figures::counted;
+use crate::checks::ruleset::{Direction, Drop, Firewall, IPIP, Packet, TCP, UDP};
 use crate::checks::tables::{self, Forwarding, Link};
 use crate::checks::{Finding, Level};
 use crate::packet_filter::{Act, Backend, Chain};
@@ -72,8 +72,10 @@ pub(super) fn judge(facts: &Facts<'_>) -> Finding {
     if !bases.iter().any(|base| can_drop(&base)) {
         let summary = match bases.len() {
             0 => "no other table is asked about pods' packets".to_owned(),
-            count => format!(
-                "{count} base chains of other tables are asked about pods' packets, and drop nothing"
+            count => counted(
+                count,
+                "base chain of another table is asked about pods' packets, and drops nothing",
+                "base chains of other tables are asked about pods' packets, and drop nothing",
             ),
         };
         return finding(Level::Ok, summary, Value::Null);
@@ -111,7 +113,11 @@ pub(super) fn judge(facts: &Facts<'_>) -> Finding {
         Some((drop, what)) => told(finding, Level::Warn, &drop, what, LINKS_OF_CALICO),
         None => finding(
             Level::Ok,
-            format!("{} base chains of other tables let pods' packets pass", bases.len()),
+            counted(
+                bases.len(),
+                "base chain of another table lets pods' packets pass",
+                "base chains of other tables let pods' packets pass",
+            ),
             Value::Null,
         ),
     }
@@ -204,7 +210,7 @@ fn tunnels(facts: &Facts<'_>) -> Vec<Tunnel> {
 }
 
 fn routes(facts: &Facts<'_>) -> Vec<Route> {
-    kernel::rows(facts.evidence, ROUTES, "routes").unwrap_or_default()
+    tables::all(facts.evidence, ROUTES, "routes").unwrap_or_default()
 }
 
 /// The link of the default route.

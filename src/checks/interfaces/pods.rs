@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use serde_json::json;
 
 use super::unknown;
-use crate::checks::network::{Leftovers, Network, first, some};
+use crate::checks::figures::counted;
+use crate::checks::network::{Leftovers, Network, first, some, troubled};
 use crate::checks::tables::Link;
 use crate::checks::{Finding, Level};
 
@@ -38,33 +39,24 @@ pub(super) fn links(network: &Network<'_>) -> Finding {
     });
     let troubles = [
         (
-            &down,
+            down.as_slice(),
             "down",
             "Felix sets a pod's interface up: see who set it down (NetworkManager, a person), then ip link set NAME up",
         ),
         (
-            &silent,
+            silent.as_slice(),
             "whose end in the pod is down",
             "the pod set its own interface down, or was not set up to its end: delete the pod, so that it is made anew",
         ),
         (
-            &here,
+            here.as_slice(),
             "whose other end is still in the host's own network namespace",
             "the CNI plugin was stopped half-way: delete the pod; if the interface stays, ip link delete NAME",
         ),
     ];
-    let troubles: Vec<_> = troubles.into_iter().filter(|(list, ..)| !list.is_empty()).collect();
-    if troubles.is_empty() {
-        let summary = format!("{} interfaces of pods are up at both ends", judged.len());
-        return Finding::new(LINKS, Level::Ok, summary).evidence(evidence);
-    }
-    let parts: Vec<String> = troubles
-        .iter()
-        .map(|(list, what, _)| format!("{} {what} ({})", list.len(), first(list)))
-        .collect();
-    let summary = format!("of {} interfaces of pods: {}", judged.len(), parts.join("; "));
-    let finding = Finding::new(LINKS, Level::Fail, summary).evidence(evidence);
-    troubles.iter().fold(finding, |finding, (.., remedy)| finding.remedy(*remedy))
+    let many = counted(judged.len(), "interface of a pod", "interfaces of pods");
+    let well = if judged.len() == 1 { "is up at both ends" } else { "are up at both ends" };
+    troubled(LINKS, &many, well, &troubles).evidence(evidence)
 }
 
 /// Whether a veth's other end never left.
@@ -91,7 +83,7 @@ pub(super) fn leftovers(network: &Network<'_>) -> Finding {
             let gone: Vec<&String> = gone.iter().collect();
             let evidence = json!({"withPod": with, "withoutPod": some(&gone), "counts": {"withoutPod": gone.len()}});
             if gone.is_empty() {
-                let summary = format!("{with} interfaces have their pod");
+                let summary = counted(with, "interface has its pod", "interfaces have their pod");
                 return Finding::new(LEFTOVERS, Level::Ok, summary).evidence(evidence);
             }
             let summary = format!(

@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::unknown;
+use crate::checks::figures::counted;
 use crate::checks::network::{Network, ROUTES, first, some};
 use crate::checks::tables::{self, Link, Route, Type};
 use crate::checks::{Finding, Level};
@@ -72,7 +73,8 @@ pub(super) fn ipip(network: &Network<'_>) -> Finding {
         )
         .remedy("see what takes the address away (calivet check networkmanager); restart calico-node"),
         (Some(address), true, routes) => {
-            finding(Level::Ok, format!("tunl0 is up with {address}, and {routes} routes lead through it"))
+            let routes = counted(routes, "route leads", "routes lead");
+            finding(Level::Ok, format!("tunl0 is up with {address}, and {routes} through it"))
         }
     }
 }

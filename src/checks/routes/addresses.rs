@@ -9,6 +9,7 @@ use std::collections::HashSet;
 use serde_json::json;
 
 use super::facts::Facts;
+use crate::checks::figures::counted;
 use crate::checks::network::{TUNNELS, first, is_block, is_calicos, some};
 use crate::checks::tables::{self, Type};
 use crate::checks::{Finding, Level};
@@ -72,21 +73,18 @@ fn family(facts: &Facts<'_>, is_ipv6: bool) -> Option<Finding> {
             "ofOthers": some(&borrowed), "counts": {"ofOthers": borrowed.len()},
         }))
     };
-    let blocks = blocks.len();
+    let blocks = counted(blocks.len(), "block", "blocks");
     let pools = "calicoctl ipam show --show-blocks; calicoctl ipam check says which addresses are leaked, calicoctl ipam release frees them";
     Some(if left > 0 {
         finding(
             Level::Ok,
-            format!(
-                "of {all} {name} addresses of this node's {blocks} blocks, {} are in use",
-                used.len()
-            ),
+            format!("of {all} {name} addresses of this node's {blocks}, {} are in use", used.len()),
         )
     } else if borrowed.is_empty() {
         finding(
             Level::Info,
             format!(
-                "all {all} {name} addresses of this node's {blocks} blocks are in use: the next pod takes another block, if the pool has one"
+                "all {all} {name} addresses of this node's {blocks} are in use: the next pod takes another block, if the pool has one"
             ),
         )
         .remedy(format!("see whether the pool has free blocks: {pools}"))
@@ -94,7 +92,7 @@ fn family(facts: &Facts<'_>, is_ipv6: bool) -> Option<Finding> {
         finding(
             Level::Warn,
             format!(
-                "all {all} {name} addresses of this node's {blocks} blocks are in use, and {} of its pods have one of another node's \
+                "all {all} {name} addresses of this node's {blocks} are in use, and {} of its pods have one of another node's \
                  block ({}): likely the pool has no free block left",
                 borrowed.len(),
                 first(&borrowed)

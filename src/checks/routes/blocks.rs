@@ -7,7 +7,8 @@ use std::net::IpAddr;
 use serde_json::json;
 
 use super::facts::Facts;
-use crate::checks::network::{first, some};
+use crate::checks::figures::counted;
+use crate::checks::network::{first, some, troubled};
 use crate::checks::tables::{Link, PERMANENT};
 use crate::checks::{Finding, Level};
 use crate::prefix::Prefix;
@@ -63,7 +64,8 @@ pub(super) fn without_route(facts: &Facts<'_>) -> Finding {
         "vteps": vteps.len(), "withoutRoute": some(&without), "counts": {"withoutRoute": without.len()},
     });
     if without.is_empty() {
-        let summary = format!("the blocks of {} other nodes have a route", vteps.len());
+        let nodes = counted(vteps.len(), "other node", "other nodes");
+        let summary = format!("the blocks of {nodes} have a route");
         return Finding::new(BLOCKS, Level::Ok, summary).evidence(evidence);
     }
     let summary = format!(
@@ -140,24 +142,15 @@ pub(super) fn vteps(facts: &Facts<'_>) -> Finding {
     });
     let again = "Felix makes them anew within 90 s: see what deletes them, and Felix's log";
     let troubles = [
-        (&without_mac, "have no neighbour entry, so that no MAC address is known", again),
-        (&without_node, "have no forwarding entry, so that no node is known", again),
+        (without_mac.as_slice(), "have no neighbour entry, so that no MAC address is known", again),
+        (without_node.as_slice(), "have no forwarding entry, so that no node is known", again),
         (
-            &same,
+            same.as_slice(),
             "have a MAC address that another node has too",
             "two nodes have one name, or were cloned: give each its own name (NODENAME), and restart calico-node",
         ),
     ];
-    let troubles: Vec<_> = troubles.into_iter().filter(|(list, ..)| !list.is_empty()).collect();
-    if troubles.is_empty() {
-        let summary = format!("{} next hops over VXLAN lead to a node", gateways.len());
-        return Finding::new(VTEPS, Level::Ok, summary).evidence(evidence);
-    }
-    let parts: Vec<String> = troubles
-        .iter()
-        .map(|(list, what, _)| format!("{} ({}) {what}", list.len(), first(list)))
-        .collect();
-    let summary = format!("of {} next hops over VXLAN: {}", gateways.len(), parts.join("; "));
-    let finding = Finding::new(VTEPS, Level::Fail, summary).evidence(evidence);
-    troubles.iter().fold(finding, |finding, (.., remedy)| finding.remedy(*remedy))
+    let many = counted(gateways.len(), "next hop over VXLAN", "next hops over VXLAN");
+    let well = if gateways.len() == 1 { "leads to a node" } else { "lead to a node" };
+    troubled(VTEPS, &many, well, &troubles).evidence(evidence)
 }

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use serde_json::json;
 
 use super::facts::Facts;
+use crate::checks::figures::counted;
 use crate::checks::network::{first, some};
 use crate::checks::tables::{DEAD, FAILED, LINK_DOWN};
 use crate::checks::{Finding, Level};
@@ -78,7 +79,8 @@ pub(super) fn links(facts: &Facts<'_>) -> Finding {
     let evidence =
         json!({"routes": count, "down": down, "counts": {"down": down.values().sum::<usize>()}});
     if named.is_empty() {
-        let summary = format!("the links of {count} routes to other nodes are up");
+        let routes = counted(count, "route to another node", "routes to other nodes");
+        let summary = format!("the links of {routes} are up");
         return Finding::new(LINKS, Level::Ok, summary).evidence(evidence);
     }
     let summary = format!(

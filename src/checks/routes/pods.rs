@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use serde_json::json;
 
 use super::facts::Facts;
+use crate::checks::figures::counted;
 use crate::checks::network::{first, some};
 use crate::checks::{Finding, Level};
 use crate::prefix::Prefix;
@@ -30,7 +31,8 @@ pub(super) fn missing(facts: &Facts<'_>) -> Finding {
         "interfaces": judged.len(), "withoutRoute": some(&without), "counts": {"withoutRoute": without.len()},
     });
     if without.is_empty() {
-        let summary = format!("{} interfaces of pods have a route", judged.len());
+        let (one, many) = ("interface of a pod has a route", "interfaces of pods have a route");
+        let summary = counted(judged.len(), one, many);
         return Finding::new(PODS, Level::Ok, summary).evidence(evidence);
     }
     let summary = format!(
@@ -72,14 +74,16 @@ pub(super) fn duplicates(facts: &Facts<'_>) -> Finding {
         "counts": {"duplicates": twice.len()},
     });
     if twice.is_empty() {
-        let summary = format!("{count} addresses of pods lead to one interface each");
+        let each = "addresses of pods lead to one interface each";
+        let summary = counted(count, "address of a pod leads to one interface", each);
         return Finding::new(DUPLICATES, Level::Ok, summary).evidence(evidence);
     }
     let named: Vec<String> = twice
         .iter()
         .map(|(destination, names)| format!("{destination} to {}", names.join(" and ")))
         .collect();
-    let summary = format!("{} addresses lead to more than one pod: {}", twice.len(), first(&named));
+    let many = counted(twice.len(), "address leads", "addresses lead");
+    let summary = format!("{many} to more than one pod: {}", first(&named));
     Finding::new(DUPLICATES, Level::Fail, summary)
         .evidence(evidence)
         .remedy("see which of them the pod has (calicoctl get workloadendpoints -A -o wide), and delete the other: ip link delete NAME")

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::forwarding::is_tunnel;
 use super::{ARP, EBPF, Facts, Lack, POD_LINKS, RP_FILTER, tomorrow};
 use crate::checks::dataplane::{self, Link};
+use crate::checks::figures::counted;
 use crate::checks::settings::Tomorrow;
 use crate::checks::{Finding, Level};
 use crate::host::{Evidence, Outcome};
@@ -135,8 +136,8 @@ pub(super) fn pods(facts: &Facts) -> Finding {
         return Finding::new(POD_LINKS, Level::Unknown, summary).evidence(evidence);
     }
     if sentences.is_empty() {
-        let summary =
-            format!("{count} links of pods have forwarding, proxy_arp and route_localnet");
+        let links = counted(count, "link of a pod has", "links of pods have");
+        let summary = format!("{links} forwarding, proxy_arp and route_localnet");
         return Finding::new(POD_LINKS, Level::Ok, summary).evidence(evidence);
     }
     let mut finding = Finding::new(POD_LINKS, level, sentences.join("; ")).evidence(evidence);

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::{BRIDGE, Facts, Lack, NEIGHBOURS, tomorrow};
 use crate::checks::dataplane::Link;
+use crate::checks::figures::{counted, grouped};
 use crate::checks::settings::Tomorrow;
 use crate::checks::{Finding, Level};
 use crate::host::Outcome;
@@ -89,9 +90,10 @@ pub(super) fn neighbours(facts: &Facts) -> Finding {
         .map(|table| {
             let overflows = match table.overflows {
                 0 => String::new(),
-                times => format!(", {times} times overflowed since boot"),
+                count => format!(", {} overflowed since boot", counted(count, "time", "times")),
             };
-            format!("{} of {} {}{overflows}", table.entries, table.limit, table.family)
+            let name = if table.family == "ipv4" { "IPv4" } else { "IPv6" };
+            format!("{name} {} of {}{overflows}", grouped(table.entries), grouped(table.limit))
         })
         .collect();
     let told = told.join(", ");

@@ -4,6 +4,9 @@
 //! in a configuration by its name is found by its value in a log; then each file goes through the rules into the new
 //! bundle as it comes. With `--obfuscate` it is read once more before that, for the names in it.
 
+mod account;
+mod names;
+
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::ops::ControlFlow;
@@ -11,12 +14,12 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use jiff::Timestamp;
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
-use super::{Exit, Misuse};
+use super::Exit;
 use crate::archive;
 use crate::archive::entry::Entry;
 use crate::archive::reader::{Contents, Ending, Member};
@@ -25,11 +28,9 @@ use crate::bundle::manifest::{self, Again, Tool};
 use crate::bundle::redacted::Redacted;
 use crate::cli;
 use crate::collectors::{self, COLLECTORS, Node};
-use crate::commands::pseudonyms::{self, KEY_ID, Pseudonyms, Secret};
-use crate::datastore::Resource;
-use crate::host::bundle::{self, Bundle, BundleError};
-use crate::host::{Evidence, Sensitivity, Tree};
-use crate::obfuscate::Names;
+use crate::commands::pseudonyms::{Pseudonyms, Secret};
+use crate::host::Sensitivity;
+use crate::host::bundle::{self, BundleError};
 use crate::output::{self, Output};
 use crate::redact::{Redactor, Secrets, Stream};
 
@@ -46,17 +47,6 @@ const FILES: usize = 100_000;
 const PATHS: usize = 16 << 20;
 /// The most compressed bytes of one file that wait in memory.
 const HELD: u64 = 8 << 20;
-
-/// Where a bundle has the node's name, calicoctl's too.
-const HOSTNAMES: [&str; 4] = [
-    "hostname",
-    "host/proc/sys/kernel/hostname",
-    "host/etc/hostname",
-    "host/var/lib/calico/nodename",
-];
-/// Where it has the logs of pods, in folders that bear their names, and a list of all such folders.
-const PODS: &str = "logs/pods";
-const PODS_LISTING: &str = "logs/pods_listing";
 
 /// What comes of the old bundle.
 enum Piece {
@@ -87,7 +77,7 @@ pub(super) async fn run(args: &cli::BundleRedact, output: Output) -> anyhow::Res
         values: u64::try_from(secrets.len()).unwrap_or(u64::MAX),
     };
     let pseudonyms = if args.obfuscate {
-        let names = names(args.old.clone()).await?;
+        let names = names::learn(args.old.clone()).await?;
         let key = args.obfuscation_key.as_deref();
         Some(Secret::begin(&args.new, key, args.force)?.pseudonyms(&names))
     } else {
@@ -152,51 +142,6 @@ fn learn(old: &std::path::Path) -> Result<Secrets, BundleError> {
     Ok(secrets)
 }
 
-/// The names in the bundle that are replaced.
-async fn names(old: PathBuf) -> anyhow::Result<Names> {
-    let bundle = spawn_blocking(move || Bundle::open(&old)).await.context("failed to look")??;
-    if bundle.manifest_json().is_some_and(is_obfuscated) {
-        let refusal =
-            "the bundle is obfuscated already: pseudonyms of pseudonyms tell nobody anything";
-        return Err(Misuse::new(refusal).into());
-    }
-    let mut names = pseudonyms::no_names();
-    let first = collectors::FIRST.iter();
-    let first: Evidence = first.map(|row| (row.path().into_owned(), bundle.read(row))).collect();
-    for name in [bundle.node().unwrap_or_default(), &Node::from_evidence(&first).name] {
-        names.learn_node(name);
-    }
-    for path in HOSTNAMES {
-        names.learn_node(&bundle.at(path).text());
-    }
-    for file in bundle.files().filter(|file| pseudonyms::names_nodes(file.path)) {
-        pseudonyms::learn_file(file.path, &bundle.at(file.path).text(), &mut names);
-    }
-    let pods = Tree { name: PODS.into(), ..Tree::new("/var/log/pods", &["**"]) };
-    for found in bundle.list(&pods).found {
-        if let Some(folder) = found.path.iter().next() {
-            names.learn_pod_folder(&folder.to_string_lossy());
-        }
-    }
-    for line in bundle.at(PODS_LISTING).text().lines() {
-        names.learn_pod_folder(line.splitn(6, ' ').nth(5).unwrap_or_default());
-    }
-    pseudonyms::learn_nodes(&bundle.at(Resource::Nodes.path()).bytes, &mut names);
-    Ok(names)
-}
-
-/// Whether a manifest says that its bundle holds pseudonyms.
-fn is_obfuscated(manifest: &[u8]) -> bool {
-    #[derive(serde::Deserialize)]
-    struct Opening {
-        #[serde(default)]
-        options: Value,
-    }
-    manifest::is_bearable(manifest)
-        && serde_json::from_slice::<Opening>(manifest)
-            .is_ok_and(|manifest| manifest.options.get(KEY_ID).is_some())
-}
-
 /// Sends the old bundle as it is read.
 fn send(old: &std::path::Path, pieces: &mpsc::Sender<Piece>) -> Result<Contents, BundleError> {
     bundle::walk(old, &mut |member, data| match send_file(member, data, pieces) {
@@ -245,14 +190,14 @@ async fn write(
     while let Some(piece) = pieces.recv().await {
         match piece {
             Piece::Manifest(json) => {
-                let Some(mut read) = parse(&json) else { continue };
-                conceal(&mut read, redactor);
+                let Some(mut read) = account::parse(&json) else { continue };
+                account::conceal(&mut read, redactor);
                 if let Some(pseudonyms) = pseudonyms {
                     pseudonyms.note(&mut read["options"]);
                 }
                 if manifest.is_none() {
                     // A bundle opens with what is known, so that one that is cut explains itself.
-                    writer.add(manifest::PATH, opening(&read)?, again.time).await?;
+                    writer.add(manifest::PATH, account::opening(&read)?, again.time).await?;
                 }
                 manifest = Some(read);
             }
@@ -273,7 +218,7 @@ async fn write(
         }
     }
     if let Some(mut manifest) = manifest {
-        account(&mut manifest, &redone, again, redactor);
+        account::close(&mut manifest, &redone, again, redactor);
         let mut json = serde_json::to_vec_pretty(&manifest)?;
         json.push(b'\n');
         writer.add(manifest::PATH, json, again.time).await?;
@@ -324,66 +269,6 @@ async fn file(
     }
     let [was, sha256] = [was, digest].map(|digest| format!("{:x}", digest.finalize()));
     Ok(Redone { path, bytes, was, sha256, redactions })
-}
-
-/// A manifest, if it is one and takes no more memory than one should.
-fn parse(json: &[u8]) -> Option<Value> {
-    let parsed = || serde_json::from_slice::<Value>(json).ok().filter(Value::is_object);
-    if manifest::is_bearable(json) { parsed() } else { None }
-}
-
-/// The manifest with which a bundle opens: nothing of its items.
-fn opening(manifest: &Value) -> serde_json::Result<Vec<u8>> {
-    let fields = manifest.as_object().into_iter().flatten().filter(|(name, _)| *name != "items");
-    let mut opening: Value =
-        fields.map(|(name, value)| (name.clone(), value.clone())).collect::<Map<_, _>>().into();
-    opening["items"] = json!([]);
-    opening["finished"] = Value::Null;
-    opening["complete"] = Value::Bool(false);
-    serde_json::to_vec_pretty(&opening)
-}
-
-/// Cuts secrets out of every text of a manifest, also of fields that only a newer calivet knows.
-fn conceal(value: &mut Value, redactor: &Redactor) {
-    match value {
-        Value::String(text) => *text = redactor.redact_name(text),
-        Value::Array(values) => values.iter_mut().for_each(|value| conceal(value, redactor)),
-        Value::Object(values) => values.values_mut().for_each(|value| conceal(value, redactor)),
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
-    }
-}
-
-/// Tells in the manifest what became of each item.
-fn account(
-    manifest: &mut Value,
-    redone: &BTreeMap<String, Redone>,
-    again: &Again,
-    redactor: &Redactor,
-) {
-    // Paths in the manifest have been redacted, those of the archive's entries not.
-    let by_path: BTreeMap<String, &Redone> =
-        redone.iter().map(|(path, done)| (redactor.redact_name(path), done)).collect();
-    for item in manifest["items"].as_array_mut().into_iter().flatten() {
-        let path = item["path"].as_str().map(archive::entry_path).unwrap_or_default();
-        // What was not what the manifest lists does not become so.
-        let is_listed = |done: &&&Redone| {
-            item["sha256"].as_str().is_some_and(|listed| done.was.eq_ignore_ascii_case(listed))
-        };
-        let Some(done) = by_path.get(&path).filter(is_listed) else { continue };
-        item["path"] = json!(done.path);
-        item["bytes"] = json!(done.bytes);
-        item["sha256"] = json!(done.sha256);
-        let mut counts: BTreeMap<String, u64> =
-            serde_json::from_value(item["redactions"].take()).unwrap_or_default();
-        for (rule, count) in &done.redactions {
-            let sum = counts.entry(rule.clone()).or_default();
-            *sum = sum.saturating_add(*count);
-        }
-        item["redactions"] = json!(counts);
-    }
-    let mut runs = manifest["redactedAgain"].as_array().cloned().unwrap_or_default();
-    runs.push(json!(again));
-    manifest["redactedAgain"] = Value::Array(runs);
 }
 
 /// The paths, of files and of folders, at which no user could put a secret: only known values are searched for there, for

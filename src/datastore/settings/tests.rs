@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::datastore::{Etcd, Pem, Secret};
 
 const HEAD: &str = "apiVersion: projectcalico.org/v3\nkind: CalicoAPIConfig\nmetadata:\nspec:\n";
 

@@ -264,7 +264,7 @@ fn what_is_no_bundle_is_named() {
     let error = || Bundle::open(&path).unwrap_err().to_string();
     assert_eq!(error(), format!("there is no bundle {}", path.display()));
     fs::write(&path, "text").unwrap();
-    assert_eq!(error(), format!("{} is not a gzip file", path.display()));
+    assert_eq!(error(), format!("{} is no bundle: not a gzip file", path.display()));
     fs::remove_file(&path).unwrap();
     fs::create_dir(&path).unwrap();
     let reason = "is not a bundle: it has neither diagnostics/ nor manifest.json";

@@ -5,6 +5,7 @@ use serde_json::json;
 use super::{ID, about, unacknowledged};
 use crate::bird::configuration::PORT;
 use crate::checks::bgp::facts::Facts;
+use crate::checks::figures::counted;
 use crate::checks::{Finding, Level};
 use crate::host::Family;
 use crate::status::Peer;
@@ -12,14 +13,17 @@ use crate::status::Peer;
 /// A finding for a peer whose session is established.
 pub(super) fn established(facts: &Facts<'_>, family: Family, peer: &Peer) -> Finding {
     let address = peer.address.as_deref().unwrap_or(&peer.name);
-    let count = |number: Option<u64>| number.map_or("?".to_owned(), |number| number.to_string());
+    let exported = |number: Option<u64>| number.map_or("?".to_owned(), |number| number.to_string());
+    let imported = |number: Option<u64>| {
+        number.map_or("? routes".to_owned(), |number| counted(number, "route", "routes"))
+    };
     let routes = peer.routes.map_or_else(
         || "numbers of routes unknown".to_owned(),
         |routes| {
             format!(
-                "{} routes imported, {} exported",
-                count(routes.imported),
-                count(routes.exported)
+                "{} imported, {} exported",
+                imported(routes.imported),
+                exported(routes.exported)
             )
         },
     );

@@ -7,9 +7,9 @@ use serde_json::json;
 use super::super::Verdict;
 use super::Case;
 use crate::bgp::looks::{Look, Outcome};
-use crate::checks::bgp::firewall::{Direction, Packet, TCP};
 use crate::checks::bgp::kernel::{self, Address, Owner, is_same};
 use crate::checks::network::{Unfit, unfit};
+use crate::checks::ruleset::{Direction, Packet, TCP};
 use crate::status::PeerType;
 
 impl Case<'_> {
