@@ -619,6 +619,14 @@ fn bundles_of_different_nodes_are_told_to_be_so() {
         found.stdout.contains("the bundles are of different nodes: A is of node-1, B of node-2"),
         "{found:?}"
     );
+
+    let nameless = Case::of(&Root::new().file("/proc/sys/kernel/hostname", ""));
+    let found = diff(&case.archive(), &nameless.archive(), &[]);
+    assert!(found.stdout.contains("a node that is not known"), "{found:?}");
+    assert!(
+        found.stdout.contains("it is not known whether both are of the same node"),
+        "{found:?}"
+    );
 }
 
 #[test]

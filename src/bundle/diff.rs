@@ -192,10 +192,6 @@ fn notes(
     let mut notes = Vec::new();
     match (same_node, &from.node, &to.node) {
         (Some(false), Some(one), Some(other)) => {
-            let name = |node: &String| {
-                if node.is_empty() { "a node without a name".to_owned() } else { node.clone() }
-            };
-            let (one, other) = (name(one), name(other));
             notes.push(format!("the bundles are of different nodes: A is of {one}, B of {other}"));
         }
         (None, ..) => notes.push("it is not known whether both are of the same node".to_owned()),

@@ -203,7 +203,8 @@ impl Bundle {
     /// The node's name, if the bundle says it.
     #[must_use]
     pub fn node(&self) -> Option<&str> {
-        self.manifest.as_ref()?.node.as_deref()
+        // An empty one stands for none.
+        self.manifest.as_ref()?.node.as_deref().filter(|name| !name.is_empty())
     }
 
     /// Whether it says itself what was asked, and what was answered.

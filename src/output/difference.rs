@@ -17,8 +17,7 @@ const LINES: usize = 20;
 pub fn render(diff: &Diff, output: Output) -> String {
     let mut text = String::new();
     let name = |node: &Option<String>| {
-        let name = node.clone().filter(|name| !name.is_empty());
-        name.unwrap_or_else(|| "a node that is not known".to_owned())
+        node.clone().unwrap_or_else(|| "a node that is not known".to_owned())
     };
     let (before, after) = (&diff.before, &diff.after);
     let _ = writeln!(text, "A  {:.0}  {}", before.time, printable(&name(&before.node)));
