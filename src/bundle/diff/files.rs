@@ -7,6 +7,7 @@ use std::time::Duration;
 use similar::TextDiff;
 
 use super::{Changed, Difference, Side, Thing};
+use crate::checks::figures::counted;
 use crate::host::Outcome;
 use crate::host::bundle::Bundle;
 
@@ -38,8 +39,9 @@ pub(super) fn compare(before: &Side, after: &Side) -> Difference {
         }
     }
     if unknown > 0 {
+        let files = counted(unknown, "file", "files");
         found.not_compared =
-            Some(format!("{unknown} files that only one of the bundles holds, or not whole"));
+            Some(format!("{files} that only one of the bundles holds, or not whole"));
     }
     found
 }
