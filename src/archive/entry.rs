@@ -12,7 +12,7 @@ use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
 use super::entry_path;
 use super::gzip::{Encoders, stored};
-use super::header::{header, padding};
+use super::header::{header, zeros};
 
 /// The most data in one gzip member. What a reader loses of compression by starting anew is under 1 % here.
 pub(super) const PART: usize = 1 << 20;
@@ -177,7 +177,7 @@ impl Entry {
     pub async fn finish(mut self, modified: Timestamp) -> Finished {
         let header = header(&self.path, self.bytes, modified);
         let mut last = std::mem::take(&mut self.pending);
-        last.push(vec![0; padding(self.bytes)]);
+        last.push(zeros(self.bytes).to_vec());
         let header = if self.bytes < PART as u64 {
             last.insert(0, header);
             Vec::new()

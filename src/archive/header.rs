@@ -20,7 +20,8 @@ pub(super) fn header(path: &str, bytes: u64, modified: Timestamp) -> Vec<u8> {
         let length = path.len() as u64 + 1;
         blocks.extend_from_slice(&block(b"././@LongLink", length, EntryType::GNULongName, 0));
         blocks.extend_from_slice(path.as_bytes());
-        blocks.resize(blocks.len() + 1 + padding(length), 0);
+        blocks.push(0);
+        blocks.extend_from_slice(zeros(length));
     }
     let modified = u64::try_from(modified.as_second()).unwrap_or(0);
     blocks.extend_from_slice(&block(path.as_bytes(), bytes, EntryType::Regular, modified));
@@ -42,8 +43,13 @@ fn block(name: &[u8], size: u64, kind: EntryType, modified: u64) -> [u8; BLOCK] 
     *header.as_bytes()
 }
 
-/// Zeros after `bytes` of data.
-#[allow(clippy::cast_possible_truncation, reason = "a remainder of 512")]
-pub(super) fn padding(bytes: u64) -> usize {
-    (bytes.wrapping_neg() % BLOCK as u64) as usize
+/// How many zeros stand after `bytes` of data.
+pub(super) const fn padding(bytes: u64) -> u64 {
+    bytes.wrapping_neg() % BLOCK as u64
+}
+
+/// The zeros after `bytes` of data.
+pub(super) fn zeros(bytes: u64) -> &'static [u8] {
+    static BLANK: [u8; BLOCK] = [0; BLOCK];
+    usize::try_from(padding(bytes)).map_or(&[], |count| &BLANK[..count])
 }

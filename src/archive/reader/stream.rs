@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use tar::{EntryType, Header, PaxExtensions};
 
 use super::{Contents, Ending, Limits, Member, Visit, path_refusal};
-use crate::archive::header::BLOCK;
+use crate::archive::header::padding;
 use crate::archive::{entry_path, escape};
 
 /// The most bytes of a PAX header that are looked at.
@@ -285,8 +285,4 @@ fn kind_refusal(kind: EntryType) -> Option<&'static str> {
         EntryType::GNUSparse => Some("a sparse file"),
         _ => Some("neither a file nor a folder"),
     }
-}
-
-fn padding(size: u64) -> u64 {
-    size.wrapping_neg() % BLOCK as u64
 }
